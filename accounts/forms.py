@@ -1,0 +1,36 @@
+"""The forms of allauth that need to know more about addresses than the adapter is asked."""
+
+from __future__ import annotations
+
+from allauth.account import forms
+from allauth.account.adapter import get_adapter
+
+from .domains import belongs_to_domain
+from .normalisation import normalise_email
+
+
+class LoginForm(forms.LoginForm):
+    """Signs in with the stored spelling of what was typed.
+
+    Without it, allauth would write a second EmailAddress in the spelling that was typed, and send
+    its verification there.
+    """
+
+    def clean_login(self) -> str:
+        """The address as it is stored."""
+        return normalise_email(super().clean_login())
+
+
+class AddEmailForm(forms.AddEmailForm):
+    """Begins to change the address, where its owner may (the adapter asks again at the end)."""
+
+    def clean_email(self) -> str:
+        """The new address as it is stored."""
+        adapter = get_adapter()
+        if not self.user.has_verified_email():
+            # allauth takes an unverified address for one that the new one replaces, and leaves
+            # the person without any.
+            raise adapter.validation_error("address_is_unverified")
+        if belongs_to_domain(self.user):
+            raise adapter.validation_error("address_is_managed")
+        return super().clean_email()

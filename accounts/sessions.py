@@ -1,0 +1,22 @@
+"""Sessions in the database, for requests that read in one snapshot.
+
+A safe request cannot write until its snapshot has ended. Django ends a session in the middle of
+one when the password was changed elsewhere, allauth when a verification link is someone else's.
+"""
+
+from __future__ import annotations
+
+from django.contrib.sessions.backends import db
+from django.db import router, transaction
+
+
+class SessionStore(db.SessionStore):
+    """Forgets a session at once and deletes its row after the transaction."""
+
+    def flush(self) -> None:
+        """End the session; whoever holds its key has none as soon as the request is answered."""
+        key = self.session_key
+        self.clear()
+        self._session_key = None
+        using = router.db_for_write(self.model)
+        transaction.on_commit(lambda: self.delete(key), using=using)

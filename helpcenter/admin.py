@@ -1,0 +1,222 @@
+"""Content in Django's admin. Staff see and change there what their management permissions allow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from accounts import admin as people
+from accounts.models import AgentGroup, Organization, Tag
+from segments.admin import AudiencePicker, RefusesGracefully, RestrictedAdmin
+
+from . import files, permissions
+from .models import (
+    Article,
+    ArticleTranslation,
+    Attachment,
+    Category,
+    CategoryTranslation,
+    HelpCenter,
+    Label,
+    PermissionGroup,
+    Section,
+    SectionTranslation,
+)
+
+
+class TranslationInline(admin.StackedInline):
+    """Names and descriptions of a shelf."""
+
+    extra = 0
+    min_num = 1
+    fields = ["locale", "title", "body"]
+
+
+class CategoryTranslationInline(TranslationInline):
+    model = CategoryTranslation
+
+
+class SectionTranslationInline(TranslationInline):
+    model = SectionTranslation
+
+
+@admin.register(HelpCenter)
+class HelpCenterAdmin(RestrictedAdmin):
+    list_display = ["name", "default_locale", "audience"]
+
+
+@admin.register(Category)
+class CategoryAdmin(RestrictedAdmin):
+    list_display = ["__str__", "position", "audience"]
+    list_select_related = ["audience"]
+    search_fields = ["translations__title"]
+    inlines = [CategoryTranslationInline]
+
+
+@admin.register(Section)
+class SectionAdmin(RestrictedAdmin):
+    list_display = ["__str__", "category", "parent", "position", "audience"]
+    list_select_related = ["audience"]
+    list_filter = ["category"]
+    search_fields = ["translations__title"]
+    inlines = [SectionTranslationInline]
+
+
+@admin.register(PermissionGroup)
+class PermissionGroupAdmin(RefusesGracefully, AudiencePicker):
+    list_display = ["name", "edit", "publish"]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.built_in) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not (obj and obj.built_in) and super().has_delete_permission(request, obj)
+
+
+@admin.register(Label)
+class LabelAdmin(admin.ModelAdmin):
+    search_fields = ["name"]
+
+
+class InCare:
+    """Inlines of an article: whoever may edit the article may edit them."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or permissions.may_edit(request.user, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or permissions.may_edit(request.user, obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or permissions.may_edit(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is not None and permissions.may_publish(request.user, obj)
+
+
+class ArticleTranslationInline(InCare, admin.StackedInline):
+    model = ArticleTranslation
+    extra = 0
+    min_num = 1
+    fields = ["locale", "title", "format", "body", "draft"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Without the right to publish, drafts stay drafts and published words stay published."""
+        may_publish = permissions.may_manage(request.user) if obj is None else (
+            permissions.may_publish(request.user, obj)
+        )
+        return [] if may_publish else ["draft"]
+
+
+class AttachmentInline(InCare, admin.TabularInline):
+    model = Attachment
+    extra = 0
+    fields = ["file", "inline"]
+
+
+@admin.register(Article)
+class ArticleAdmin(RestrictedAdmin):
+    """Articles in the care of the staff member; see permissions.py."""
+
+    list_display = ["__str__", "section", "published", "promoted", "updated_at"]
+    list_filter = ["published", "promoted", "section"]
+    search_fields = ["translations__title"]
+    autocomplete_fields: list[str] = []
+    inlines = [ArticleTranslationInline, AttachmentInline]
+    fields = ["section", "permission_group", "audience", "labels", "promoted", "position"]
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """The articles this staff member may edit."""
+        return permissions.editable_articles(request.user).order_by("position", "id")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """What only publishers change. The care itself is handed over by admins."""
+        if permissions.may_manage(request.user):
+            return []
+        if obj is None:
+            return []
+        fixed = ["permission_group"]
+        return fixed if permissions.may_publish(request.user, obj) else [
+            *fixed, "section", "promoted", "position"
+        ]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Without the right to publish the audience is neither shown nor set: its names are content."""
+        if obj is None:
+            may_publish = permissions.may_manage(request.user)
+        else:
+            may_publish = permissions.may_publish(request.user, obj)
+        return [f for f in self.fields if f != "audience" or may_publish]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """New articles go into a permission group of one's own."""
+        if db_field.name == "permission_group":
+            kwargs["queryset"] = permissions.permission_groups_for(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
+        """Admins, and whoever may publish the article."""
+        return permissions.may_publish(request.user, thing)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Staff who may edit something find articles in the menu."""
+        return self.has_add_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_authenticated and permissions.may_add_articles(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is None:
+            return self.has_add_permission(request)
+        return permissions.may_edit(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        if obj is None:
+            return self.has_add_permission(request)
+        return permissions.may_publish(request.user, obj)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Nothing that this staff member may not delete goes in a bulk action either."""
+        refused = [o for o in objs if not permissions.may_publish(request.user, o)]
+        listed, counts, missing, protected = super().get_deleted_objects(objs, request)
+        if refused:
+            missing = {*missing, Article._meta.verbose_name}
+        else:
+            # Translations, attachments and label links go with their article.
+            missing = set()
+        return listed, counts, missing, protected
+
+    def save_model(self, request: HttpRequest, obj: Article, form: Any, change: bool) -> None:
+        """Store; the author of a new article is whoever creates it."""
+        if not change:
+            obj.author = request.user
+        super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Store the translations and attachments with who wrote them and what they are."""
+        rows = formset.save(commit=False)
+        for row in formset.deleted_objects:
+            row.delete()
+        for row in rows:
+            if isinstance(row, ArticleTranslation):
+                row.updated_by = request.user
+                row.created_by = row.created_by or request.user
+            row.save()
+        formset.save_m2m()
+
+
+def _refusing(model: Any, plain: type[admin.ModelAdmin]) -> None:
+    """Conditions name these: their own app cannot know, so the refusal is added here."""
+    admin.site.unregister(model)
+    admin.site.register(model, type(plain.__name__, (RefusesGracefully, plain), {}))
+
+
+_refusing(Organization, people.OrganizationAdmin)
+_refusing(Tag, people.TagAdmin)
+_refusing(AgentGroup, people.AgentGroupAdmin)

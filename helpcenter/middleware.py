@@ -1,0 +1,87 @@
+"""What every request must be like, and what every answer says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import parse_qs, unquote_to_bytes
+
+from django.conf import settings
+from django.core.handlers.wsgi import get_bytes_from_wsgi
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
+from django.utils import translation
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+# The longest path and the longest query that are read at all.
+LONGEST = 8 * 1024
+
+# What a page may not ask the browser for.
+FEATURES = ["camera", "display-capture", "geolocation", "microphone", "payment", "usb"]
+
+
+def plain_request(get_response: Handler) -> Handler:
+    """Refuse what no page can mean: 414 for very long addresses, 400 for bytes that are no text.
+
+    A NUL byte is text to Python and SQLite but an error to PostgreSQL, wherever it comes from:
+    a quoted cookie can hold one too.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        path = get_bytes_from_wsgi(request.META, "PATH_INFO", "/")
+        query = request.META.get("QUERY_STRING", "")
+        if len(path) > LONGEST or len(query) > LONGEST:
+            return _refusal(414)
+        if not (_is_text(path) and _is_text(unquote_to_bytes(query))):
+            return _refusal(400)
+        if any("\0" in value for value in request.COOKIES.values()):
+            return _refusal(400)
+        return get_response(request)
+
+    return middleware
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        return "\0" not in raw.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _refusal(status: int) -> HttpResponse:
+    return HttpResponse(render_to_string(f"{status}.html"), status=status)
+
+
+def private_by_default(get_response: Handler) -> Handler:
+    """Keep answers out of every cache, unless a view said `public`, and away from other sites."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if "public" not in response.headers.get("Cache-Control", ""):
+            response.headers["Cache-Control"] = "private, no-store"
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        denied = ", ".join(f"{feature}=()" for feature in FEATURES)
+        response.headers.setdefault("Permissions-Policy", denied)
+        return response
+
+    return middleware
+
+
+def speak_the_language(get_response: Handler) -> Handler:
+    """Answer in the language of the address, elsewhere of the page to return to or the browser."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        with translation.override(_language(request)):
+            return get_response(request)
+
+    return middleware
+
+
+def _language(request: HttpRequest) -> str:
+    known = dict(settings.LANGUAGES)
+    addresses = [request.path_info, *parse_qs(request.META.get("QUERY_STRING", "")).get("next", [])]
+    for address in addresses:
+        parts = address.split("?")[0].split("/")
+        if parts[:2] == ["", "hc"] and len(parts) > 2 and parts[2] in known:
+            return parts[2]
+    return translation.get_language_from_request(request)

@@ -1,0 +1,446 @@
+"""The content: help center → category → section → article → translation and attachments.
+
+Who sees what is not decided here: every model inherits the rule from `segments`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from segments.models import Audience, InheritsAudience, Restricted, random_id
+
+from . import builtin, files, rendering, search
+from .querysets import (
+    ArticleTranslationQuerySet,
+    CategoryQuerySet,
+    HelpCenterQuerySet,
+    SectionQuerySet,
+    ShelfTranslationQuerySet,
+    TranslatedQuerySet,
+)
+
+
+def all_locales() -> list[tuple[str, Any]]:
+    """The locales that content may be written in."""
+    return settings.LANGUAGES
+
+
+def default_locales() -> list[str]:
+    """A new help center speaks the language of the installation."""
+    return [settings.LANGUAGE_CODE]
+
+
+class HelpCenter(Restricted):
+    """The whole. Its audience is the first that every visitor must pass ("require sign in")."""
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    name = models.CharField(gettext_lazy("name"), max_length=200)
+    default_locale = models.CharField(
+        gettext_lazy("default locale"),
+        max_length=20,
+        choices=all_locales,
+        default=settings.LANGUAGE_CODE,
+    )
+    locales = models.JSONField(gettext_lazy("enabled locales"), default=default_locales)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = HelpCenterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name = gettext_lazy("help center")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        known = dict(settings.LANGUAGES)
+        if not isinstance(self.locales, list) or not set(map(str, self.locales)) <= set(known):
+            accepted = ", ".join(known)
+            raise ValidationError({"locales": _("A list of locales out of: %s.") % accepted})
+        if self.default_locale not in self.locales:
+            raise ValidationError({"locales": _("The default locale must be enabled.")})
+
+
+class Translation(models.Model):
+    """The words of a category, a section or an article in one locale."""
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    locale = models.CharField(gettext_lazy("locale"), max_length=20, choices=all_locales)
+    title = models.CharField(gettext_lazy("title"), max_length=300)
+    body = models.TextField(gettext_lazy("body"), blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def slug(self) -> str:
+        """The readable part of the address; may be empty."""
+        return rendering.slug(self.title)
+
+
+class Translated(models.Model):
+    """Something whose words are translations. Lists fetch them all at once (`with_words`)."""
+
+    source_locale = models.CharField(
+        gettext_lazy("source locale"),
+        max_length=20,
+        choices=all_locales,
+        default=settings.LANGUAGE_CODE,
+    )
+
+    # The translation chosen for the reader by `with_words` or `words_in`.
+    words: Any = None
+    page: ClassVar[str]
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        words = self.words or self.translations.filter(locale=self.source_locale).first()
+        return words.title if words else f"{self._meta.verbose_name} {self.pk}"
+
+    def address(self, locale: str) -> str:
+        """The page of this object in a locale: `/hc/{locale}/…/{id}-{slug}`."""
+        slug = self.words.slug if self.words else ""
+        name = f"{self.pk}-{slug}" if slug else str(self.pk)
+        return reverse(self.page, kwargs={"locale": locale, "name": name})
+
+
+class Category(Translated, Restricted):
+    """The first level of the help center."""
+
+    audience_parents = ["help_center"]
+    page = "category"
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    help_center = models.ForeignKey(
+        HelpCenter, on_delete=models.PROTECT, related_name="categories"
+    )
+    position = models.IntegerField(gettext_lazy("position"), default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = CategoryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position", "id"]
+        verbose_name = gettext_lazy("category")
+        verbose_name_plural = gettext_lazy("categories")
+
+
+class CategoryTranslation(Translation, InheritsAudience):
+    """A category's name and description in one locale."""
+
+    audience_parents = ["category"]
+
+    category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="translations")
+
+    objects = ShelfTranslationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["category", "locale"], name="category_locale_once")
+        ]
+
+
+class Section(Translated, Restricted):
+    """A shelf of articles, in a category or in another section, at most five deep."""
+
+    audience_parents = ["category", "parent"]
+    page = "section"
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="sections")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="sections"
+    )
+    position = models.IntegerField(gettext_lazy("position"), default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = SectionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position", "id"]
+        verbose_name = gettext_lazy("section")
+        indexes = [
+            models.Index(fields=["category", "position", "id"], name="section_in_category"),
+        ]
+
+    def clean(self) -> None:
+        """Refuse cycles, sections of another category's sections, and more than five levels."""
+        if self.parent is None:
+            return
+        if self.parent.category_id != self.category_id:
+            raise ValidationError({"parent": _("The parent section is in another category.")})
+        above = self.parent.path()
+        if self in above:
+            raise ValidationError({"parent": _("would result in a cycle")})
+        if len(above) + self._height() > self.audience_depth:
+            words = _("Sections nest at most %d deep.") % self.audience_depth
+            raise ValidationError({"parent": words})
+
+    def save(self, **kwargs: Any) -> None:
+        """Store; ValidationError for a place in the tree that cannot be.
+
+        Moved into another category, it takes along the sections inside it.
+        """
+        self.clean()
+        with transaction.atomic():
+            super().save(**kwargs)
+            # The base manager: what is hidden inside moves too, or it would be left without a place.
+            strays = Section._base_manager.filter(parent=self).exclude(category=self.category_id)
+            for section in strays:
+                section.parent, section.category = self, self.category
+                section.save()
+
+    def path(self) -> list[Section]:
+        """The sections from the top down to this one. Ends early where the tree is broken."""
+        path: list[Section] = [self]
+        while (parent := path[0].parent) and parent not in path:
+            path.insert(0, parent)
+        return path
+
+    def _height(self) -> int:
+        """The levels of sections from this one down."""
+        height, level = 0, [self.pk]
+        while level and height <= self.audience_depth:
+            height += 1
+            # The base manager: hidden sections count too, or moving would make them too deep.
+            below = Section._base_manager.filter(parent__in=level)
+            level = [] if self._state.adding else list(below.values_list("pk", flat=True))
+        return height
+
+
+class SectionTranslation(Translation, InheritsAudience):
+    """A section's name and description in one locale."""
+
+    audience_parents = ["section"]
+
+    section = models.ForeignKey(Section, on_delete=models.CASCADE, related_name="translations")
+
+    objects = ShelfTranslationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["section", "locale"], name="section_locale_once")
+        ]
+
+
+class PermissionGroup(models.Model):
+    """Which staff may edit and which may publish the articles that are in this group's care.
+
+    Both are audiences, so a segment used here is protected like one used on content.
+    Admins may always do both; "everyone" and end users never may.
+    """
+
+    # The built-in group of every article without another one: only admins.
+    MANAGERS = builtin.MANAGERS
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    name = models.CharField(gettext_lazy("name"), max_length=200, unique=True)
+    edit = models.ForeignKey(
+        Audience,
+        on_delete=models.PROTECT,
+        default=Audience.NOBODY,
+        related_name="+",
+        verbose_name=gettext_lazy("may edit"),
+    )
+    publish = models.ForeignKey(
+        Audience,
+        on_delete=models.PROTECT,
+        default=Audience.NOBODY,
+        related_name="+",
+        verbose_name=gettext_lazy("may publish"),
+    )
+    built_in = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = gettext_lazy("permission group")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.built_in:
+            raise ValidationError(_("The built-in permission group cannot be changed."))
+        for name in ("edit", "publish"):
+            if getattr(self, f"{name}_id") == Audience.EVERYONE:
+                raise ValidationError({name: _("Name segments: only staff can be editors.")})
+
+
+class Label(models.Model):
+    """A word that helps to find articles. It grants nothing."""
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    name = models.CharField(gettext_lazy("name"), max_length=200, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = gettext_lazy("label")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Article(Translated, Restricted):
+    """One page of help. Its words are in translations, each a draft or published."""
+
+    audience_parents = ["section"]
+    audience_passes_ids = False
+    audience_editors = ["permission_group__edit", "permission_group__publish"]
+    audience_published = {"published": True}
+    page = "article"
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    section = models.ForeignKey(Section, on_delete=models.CASCADE, related_name="articles")
+    position = models.IntegerField(gettext_lazy("position"), default=0)
+    promoted = models.BooleanField(gettext_lazy("promoted"), default=False)
+    comments_disabled = models.BooleanField(gettext_lazy("comments disabled"), default=False)
+    # True while at least one translation is published. Kept by triggers: see publishing.py.
+    published = models.BooleanField(default=False, editable=False)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    permission_group = models.ForeignKey(
+        PermissionGroup,
+        on_delete=models.PROTECT,
+        default=PermissionGroup.MANAGERS,
+        related_name="articles",
+        verbose_name=gettext_lazy("permission group"),
+    )
+    labels = models.ManyToManyField(Label, blank=True, related_name="articles")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = TranslatedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["position", "id"]
+        verbose_name = gettext_lazy("article")
+        indexes = [
+            models.Index(fields=["audience", "section", "published"], name="article_by_audience"),
+            models.Index(
+                fields=["position", "id", "audience", "section", "published"],
+                name="article_in_order",
+            ),
+            models.Index(
+                fields=["section", "published", "audience"], name="article_in_section"
+            ),
+        ]
+
+
+class ArticleTranslation(Translation, InheritsAudience):
+    """An article's title and body in one locale, rendered and sanitised when it is saved."""
+
+    audience_parents = ["article"]
+    audience_editors = ["article__permission_group__edit", "article__permission_group__publish"]
+    audience_published = {"draft": False}
+
+    MARKDOWN, HTML = "markdown", "html"
+    FORMATS = [(MARKDOWN, gettext_lazy("Markdown")), (HTML, gettext_lazy("HTML"))]
+
+    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="translations")
+    draft = models.BooleanField(gettext_lazy("draft"), default=True)
+    format = models.CharField(
+        gettext_lazy("format"), max_length=10, choices=FORMATS, default=MARKDOWN
+    )
+    # Derived from the body by save(); never written by hand.
+    html = models.TextField(editable=False, default="")
+    search_title = models.TextField(editable=False, default="")
+    search_text = models.TextField(editable=False, default="")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    objects = ArticleTranslationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["article", "locale"], name="article_locale_once")
+        ]
+
+    def save(self, **kwargs: Any) -> None:
+        """Store, with the HTML and the search text that follow from title and body."""
+        self.derive()
+        super().save(**kwargs)
+
+    def derive(self) -> None:
+        """Render the body. For bulk writes, which do not call save()."""
+        self.html = rendering.render(self.body, self.format)
+        self.search_title = search.searchable(self.title)
+        self.search_text = search.searchable(rendering.plain_text(self.html))
+
+
+def attachment_path(attachment: Attachment, name: str) -> str:
+    """Where the file lies: a random folder, so that neither names nor contents give it away."""
+    return f"{random_id():x}/{random_id():x}/{name}"
+
+
+class Attachment(InheritsAudience):
+    """A file of an article, served by `views.attachment` after the check and by nothing else."""
+
+    audience_parents = ["article"]
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="attachments")
+    file = models.FileField(gettext_lazy("file"), upload_to=attachment_path, max_length=300)
+    file_name = models.CharField(max_length=200, editable=False)
+    content_type = models.CharField(max_length=100, editable=False)
+    size = models.PositiveBigIntegerField(editable=False, default=0)
+    # Shown inside the body, not listed below it.
+    inline = models.BooleanField(gettext_lazy("inline"), default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["file_name", "id"]
+        verbose_name = gettext_lazy("attachment")
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    def save(self, **kwargs: Any) -> None:
+        """Store; a new file is named, measured and its type found out from its bytes."""
+        if self.file and not self.file._committed:
+            head = self.file.read(files.HEAD_LENGTH)
+            self.file.seek(0)
+            self.file_name = files.safe_file_name(self.file.name)
+            self.content_type = files.detect_type(head, self.file_name)
+            self.size = self.file.size
+        super().save(**kwargs)
+
+    def get_absolute_url(self) -> str:
+        """The address that asks for permission first."""
+        return reverse("attachment", kwargs={"pk": self.pk, "name": self.file_name})
+
+
+@receiver(post_delete, sender=Attachment)
+def delete_file(instance: Attachment, **kwargs: Any) -> None:
+    """Remove the file once its row is gone for good."""
+    storage, name = instance.file.storage, instance.file.name
+    if name:
+        transaction.on_commit(lambda: storage.delete(name))

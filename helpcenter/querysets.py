@@ -1,0 +1,178 @@
+"""Lists of content. Each `visible_to` is the rule of `segments`, narrowed for empty shelves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, Self
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from segments import snapshot
+from segments.querysets import Among, RestrictedQuerySet, editable_ids, visible_ids
+from segments.ruleset import Viewer, viewer_for
+
+
+class HelpCenterQuerySet(RestrictedQuerySet):
+    """Help centers; a site shows the first."""
+
+    def current(self) -> Any:
+        """The help center that this site shows, or None before there is one."""
+        return self.order_by("created_at", "id").first()
+
+
+class TranslatedQuerySet(RestrictedQuerySet):
+    """Things whose words are translations."""
+
+    def with_words(self, locale: str, user: Any) -> list[Any]:
+        """The objects, each with the translation to show as `words`: one more query for all.
+
+        The wanted locale first, then the object's source locale, then any; published before
+        drafts, which only editors have here. Objects without any translation are left out.
+        """
+        objects = list(self)
+        model = self.model._meta.get_field("translations").related_model
+        parent = model.audience_parents[0]
+        found = model.objects.using(self.db).visible_to(user)
+        translations = defaultdict(list)
+        for words in found.without_text().filter(**{f"{parent}__in": objects}):
+            translations[getattr(words, f"{parent}_id")].append(words)
+        for thing in objects:
+            thing.words = min(
+                translations[thing.pk], key=lambda w, thing=thing: _distance(w, locale, thing), default=None
+            )
+        return [thing for thing in objects if thing.words]
+
+
+def _distance(words: Any, locale: str, thing: Any) -> tuple[Any, ...]:
+    is_draft = getattr(words, "draft", False)
+    return (is_draft, words.locale != locale, words.locale != thing.source_locale, words.locale)
+
+
+class SectionQuerySet(TranslatedQuerySet):
+    """Sections. One without an article to show answers as missing (design §2.6)."""
+
+    def visible_to(self, user: Any) -> Self:
+        """The sections in which `user` sees a published article, may add one, or may edit one."""
+        viewer = viewer_for(user, self.db)
+        if viewer.is_admin:
+            return self.all()
+        return self.filter(Among("pk", shown_sections(viewer, self.db)))
+
+
+class CategoryQuerySet(TranslatedQuerySet):
+    """Categories. One without an article to show answers as missing (design §2.6)."""
+
+    def visible_to(self, user: Any) -> Self:
+        """The categories in which `user` sees a published article, may add one, or may edit one."""
+        viewer = viewer_for(user, self.db)
+        if viewer.is_admin:
+            return self.all()
+        shown = self._with_section(edited_sections(viewer, self.db))
+        admitted = Q(Among("pk", visible_ids(self.model, viewer, self.db)))
+        if not may_add(viewer, self.db):
+            admitted &= self._with_section(filled_sections(viewer, self.db))
+        return self.filter(admitted | shown)
+
+    def _with_section(self, ids: list[int]) -> Q:
+        sections = self.model._meta.get_field("sections").related_model
+        # The base manager: the ids are those of sections that the viewer may know of.
+        inside = sections._base_manager.filter(Among("pk", ids), category=OuterRef("pk"))
+        return Q(Exists(inside))
+
+
+class WordsQuerySet(RestrictedQuerySet):
+    """Translations."""
+
+    def without_text(self) -> Self:
+        """Without the columns that may be long: for lists."""
+        return self.defer("body")
+
+
+class ShelfTranslationQuerySet(WordsQuerySet):
+    """Translations of categories and sections: visible where the shelf itself is shown."""
+
+    def visible_to(self, user: Any) -> Self:
+        """The names of the shelves that `user` may see, now."""
+        parent = self.model.audience_parents[0]
+        shelves = self.model._meta.get_field(parent).related_model.objects.using(self.db)
+        return self.filter(**{f"{parent}__in": shelves.visible_to(user)})
+
+
+class ArticleTranslationQuerySet(WordsQuerySet):
+    """Translations of articles; a draft is for the article's editors."""
+
+    def without_text(self) -> Self:
+        return self.defer("body", "html", "search_title", "search_text")
+
+
+def permission_groups(viewer: Viewer, using: str, to_publish: bool = False) -> list[int]:
+    """The ids of the permission groups whose articles this staff member may edit (or publish).
+
+    Whoever may publish may edit.
+    """
+    from .models import PermissionGroup
+
+    if not viewer.is_staff:
+        return []
+    publish = editable_ids(PermissionGroup, "publish", viewer, using)
+    return publish if to_publish else publish + editable_ids(PermissionGroup, "edit", viewer, using)
+
+
+def may_add(viewer: Viewer, using: str) -> bool:
+    """May this viewer add articles: an admin, or staff whom a permission group names."""
+    return viewer.is_admin or bool(permission_groups(viewer, using))
+
+
+def shown_sections(viewer: Viewer, using: str) -> list[int]:
+    """The ids of the sections that the viewer may know of."""
+    from .models import Section
+
+    if may_add(viewer, using):
+        admitted = visible_ids(Section, viewer, using)
+    else:
+        admitted = filled_sections(viewer, using)
+    return sorted({*admitted, *edited_sections(viewer, using)})
+
+
+def filled_sections(viewer: Viewer, using: str) -> list[int]:
+    """The sections that admit the viewer and hold, at any depth, a published article to see."""
+    from .models import Article, Section
+
+    def find() -> list[int]:
+        reachable = visible_ids(Section, viewer, using)
+        articles = Article.objects.using(using).visible_to(viewer).filter(published=True)
+        holding = Exists(articles.filter(section=OuterRef("pk")))
+        # The base manager: `reachable` is what the audiences admit, this only narrows it.
+        rows = Section._base_manager.using(using).filter(Among("pk", reachable))
+        return sorted(with_parents(rows.filter(holding)) & set(reachable))
+
+    return snapshot.remember(("filled sections", using, viewer), find)
+
+
+def edited_sections(viewer: Viewer, using: str) -> list[int]:
+    """The sections, and those around them, of articles in the viewer's care: their breadcrumbs."""
+    from .models import Article, Section
+
+    def find() -> list[int]:
+        groups = permission_groups(viewer, using)
+        if not groups:
+            return []
+        # The base managers: management rights count whatever the audiences say.
+        articles = Article._base_manager.using(using).filter(Among("permission_group_id", groups))
+        holding = Exists(articles.filter(section=OuterRef("pk")))
+        return sorted(with_parents(Section._base_manager.using(using).filter(holding)))
+
+    return snapshot.remember(("edited sections", using, viewer), find)
+
+
+def with_parents(sections: QuerySet[Any]) -> set[int]:
+    """The ids of the sections and of all sections around them."""
+    # The base manager: only ids are read, and callers keep those that the viewer may know of.
+    every = sections.model._base_manager.using(sections.db)
+    parents = dict(every.values_list("pk", "parent_id"))
+    found: set[int] = set()
+    for pk in sections.values_list("pk", flat=True):
+        while pk is not None and pk not in found:
+            found.add(pk)
+            pk = parents.get(pk)
+    return found

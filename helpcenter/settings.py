@@ -1,0 +1,237 @@
+"""Settings of the help center, read from the environment; docs/deployment.md explains each."""
+
+import os
+import sys
+from pathlib import Path
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+DEMO = env.bool("DEMO", default=False)
+DEBUG = env.bool("DEBUG", default=False)
+TESTING = "pytest" in sys.modules
+
+# Everything the running site writes: the SQLite file, attachments, collected static files.
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
+
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if DEMO and not SECRET_KEY:
+    # Kept, so that who is signed in stays so when the demo is started again.
+    key_file = DATA_DIR / "demo-secret-key"
+    if not key_file.exists():
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        with open(os.open(key_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(get_random_secret_key())
+    SECRET_KEY = key_file.read_text()
+if not SECRET_KEY:
+    if not (DEBUG or TESTING):
+        raise ImproperlyConfigured(
+            "Set SECRET_KEY to a long random text (or DEBUG=1 while developing). "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(50))'` prints one."
+        )
+    SECRET_KEY = get_random_secret_key()
+
+THIS_MACHINE = ["localhost", "127.0.0.1", "[::1]"]
+# In the demo anybody can become anybody, so it answers under no other name.
+ALLOWED_HOSTS = THIS_MACHINE if DEMO else env.list("ALLOWED_HOSTS", default=THIS_MACHINE)
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+INSTALLED_APPS = [
+    "helpcenter",
+    "accounts",
+    "segments",
+    "allauth",
+    "allauth.account",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "helpcenter.middleware.private_by_default",
+    "helpcenter.middleware.plain_request",
+    "helpcenter.middleware.speak_the_language",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    # Decision and content come from one snapshot: everything below sees one state of the database.
+    "segments.snapshot.SnapshotMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "helpcenter.urls"
+WSGI_APPLICATION = "helpcenter.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "helpcenter.context.site",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {
+        # Readers and the one writer do not wait for each other; a writer waits for its turn.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "timeout": 20,
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://")}
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in [
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    ]
+]
+SESSION_ENGINE = "accounts.sessions"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_FORMS = {"login": "accounts.forms.LoginForm", "add_email": "accounts.forms.AddEmailForm"}
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+
+EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="help@localhost")
+
+LANGUAGE_CODE = "en-us"
+# A person's language and a help center's locales are among these.
+LANGUAGES = [
+    ("en-us", _("English")),
+    ("fr", _("French")),
+    ("de", _("German")),
+    ("es", _("Spanish")),
+    ("pt-br", _("Brazilian Portuguese")),
+    ("ja", _("Japanese")),
+]
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEMO or DEBUG or TESTING
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+WHITENOISE_USE_FINDERS = DEMO or DEBUG or TESTING
+
+# Attachments are never under a public folder: helpcenter.views.attachment serves them after the check.
+MEDIA_ROOT = DATA_DIR / "attachments"
+SENDFILE_ROOT = str(MEDIA_ROOT)
+SENDFILE_URL = "/protected"
+SENDFILE_BACKEND = env.str("SENDFILE_BACKEND", default="django_sendfile.backends.simple")
+
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not (DEMO or DEBUG or TESTING)
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=not (DEMO or DEBUG or TESTING))
+SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0 if DEMO or DEBUG or TESTING else 31536000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not (DEMO or DEBUG or TESTING)
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # Without it every visitor would share the proxy's limit of failed sign-ins.
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
+
+# Hosts that may play videos inside an article.
+VIDEO_HOSTS = ["www.youtube.com", "www.youtube-nocookie.com", "player.vimeo.com"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-src": [f"https://{host}" for host in VIDEO_HOSTS],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+
+SEGMENTS = {
+    "STAFF": Q(role__in=["light_agent", "agent", "admin"]),
+    "ADMIN": Q(role="admin"),
+    "ACTIVE": Q(is_active=True),
+    "ATTRIBUTES": {
+        "role": ["role"],
+        "organization": ["organizations__id"],
+        "group": ["agent_groups__id"],
+        # End users inherit the tags of their organizations, staff do not.
+        "tag": ["tags__name", ("organizations__tags__name", Q(role="end_user"))],
+        "language": ["language"],
+    },
+    # As at Zendesk, `any` and `all` conditions on organizations do not limit staff.
+    "END_USER_ATTRIBUTES": ["organization"],
+    # Whose eyes each URL is for. `manage.py check` fails for one that is not here.
+    "URLS": {
+        "start": "filtered",
+        "hc": "filtered",
+        "hc_slash": "filtered",
+        "home": "filtered",
+        "home_slash": "filtered",
+        "category": "filtered",
+        "section": "filtered",
+        "article": "filtered",
+        "search": "filtered",
+        "attachment": "filtered",
+        "account_*": "public",
+        "account_email": "signed-in",
+        "account_change_password": "signed-in",
+        "account_set_password": "signed-in",
+        "account_reauthenticate": "signed-in",
+        "admin:*": "staff",
+        **({"demo_sign_in": "public"} if DEMO else {}),
+    },
+}

@@ -1,0 +1,47 @@
+"""The addresses of the site. Those under /hc are Zendesk's, so that old links keep working."""
+
+from allauth.account.decorators import secure_admin_login
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path, register_converter
+
+from . import views
+
+
+class PublicId:
+    """A number that fits the database's 64 bits; anything else is no address."""
+
+    regex = "0|[1-9][0-9]{0,18}"
+
+    def to_python(self, value: str) -> int:
+        number = int(value)
+        if number >= 2**63:
+            raise ValueError("too large for an id")
+        return number
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(PublicId, "id")
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+urlpatterns = [
+    path("", views.start, name="start"),
+    path("hc", views.to_home, name="hc"),
+    path("hc/", views.to_home, name="hc_slash"),
+    path("hc/article_attachments/<id:pk>/<str:name>", views.attachment, name="attachment"),
+    path("hc/<str:locale>", views.home, name="home"),
+    path("hc/<str:locale>/", views.home, name="home_slash"),
+    path("hc/<str:locale>/categories/<str:name>", views.category, name="category"),
+    path("hc/<str:locale>/sections/<str:name>", views.section, name="section"),
+    path("hc/<str:locale>/articles/<str:name>", views.article, name="article"),
+    path("hc/<str:locale>/search", views.search, name="search"),
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+]
+
+if settings.DEMO:
+    from . import demo
+
+    urlpatterns.append(path("demo/sign-in", demo.sign_in, name="demo_sign_in"))

@@ -1,0 +1,175 @@
+"""For Django's admin: content obeys its viewer there too, and segments can be managed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.utils import NestedObjects
+from django.db.models.deletion import ProtectedError
+from django.http import HttpRequest, HttpResponseRedirect
+from django.utils.translation import gettext as _
+
+from . import protection
+from .forms import AudienceField, SegmentForm
+from .models import Audience, Change, InheritsAudience, Segment, SegmentPerson
+
+
+class RefusesGracefully(admin.ModelAdmin):
+    """Shows why something may not be deleted or renamed, instead of failing."""
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """As usual, and what conditions name is protected."""
+        listed, counts, missing, protected = super().get_deleted_objects(objs, request)
+        return listed, counts, missing, [*protected, *protection.refusals(objs)]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """As usual; a refusal becomes a message and nothing is saved."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except ProtectedError as error:
+            messages.error(request, error.args[0])
+            return HttpResponseRedirect(request.get_full_path())
+
+
+class AudiencePicker(admin.ModelAdmin):
+    """Foreign keys to audiences are chosen as nobody, everyone or segments."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The picker for audiences; the usual field for everything else."""
+        if db_field.remote_field.model is Audience:
+            return AudienceField(
+                label=db_field.verbose_name,
+                initial=db_field.get_default(),
+                help_text=db_field.help_text,
+                with_everyone=issubclass(self.model, InheritsAudience),
+            )
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class VisibleRelatedFilter(admin.RelatedFieldListFilter):
+    """Offers only related objects that the viewer may see."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        visible = field.related_model._default_manager.visible_to(request.user)
+        return [(row.pk, str(row)) for row in visible]
+
+
+class RestrictedAdmin(RefusesGracefully, AudiencePicker):
+    """Lists, shows, deletes and relates only what the viewer may see."""
+
+    object_history_template = "admin/segments/object_history.html"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """What this staff member may see: the list, the form, the history, actions and choices."""
+        return super().get_queryset(request).visible_to(request.user)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only visible objects can be chosen, and posted."""
+        self._limit(db_field, request, kwargs)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only visible objects can be chosen, and posted."""
+        self._limit(db_field, request, kwargs)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def _limit(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
+        related = db_field.remote_field.model
+        if issubclass(related, InheritsAudience):
+            choices = kwargs.get("queryset", related._default_manager.all())
+            kwargs["queryset"] = choices.visible_to(request.user)
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Filters by a restricted model offer only what the viewer may see of it."""
+        return [self._limited_filter(each) for each in super().get_list_filter(request)]
+
+    def _limited_filter(self, name: Any) -> Any:
+        if isinstance(name, str) and "__" not in name and hasattr(self.model, name):
+            related = self.model._meta.get_field(name).related_model
+            if related is not None and issubclass(related, InheritsAudience):
+                return (name, VisibleRelatedFilter)
+        return name
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """As usual, but nothing hidden is named, and nothing hidden goes along."""
+        if _takes_hidden_along(objs, request.user):
+            return [], {}, set(), [_("Something in it is outside what you may see.")]
+        return super().get_deleted_objects(objs, request)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Django's log, and below it who changed the audience, for those who may know it."""
+        thing = self.get_object(request, object_id)
+        changes: Any = []
+        if thing is not None and self.may_see_audience(request, thing):
+            changes = Change.objects.of(thing)[:200]
+        context = {**(extra_context or {}), "changes": changes}
+        return super().history_view(request, object_id, context)
+
+    def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
+        """Names of segments are content: may this staff member learn who the audience is?"""
+        from .ruleset import viewer_for
+
+        return viewer_for(request.user).is_admin
+
+
+def _takes_hidden_along(objs: Any, user: Any) -> bool:
+    """Would deleting these delete anything that the user cannot see?"""
+    found = NestedObjects(using="default", origin=objs)
+    found.collect(objs)
+    groups = [(model, {row.pk for row in rows}) for model, rows in found.model_objs.items()]
+    groups += [(rows.model, set(rows.values_list("pk", flat=True))) for rows in found.fast_deletes]
+    return any(
+        model._default_manager.visible_to(user).filter(pk__in=pks).count() < len(pks)
+        for model, pks in groups
+        if issubclass(model, InheritsAudience)
+    )
+
+
+class SegmentPersonInline(admin.TabularInline):
+    """People always included or excluded."""
+
+    model = SegmentPerson
+    extra = 0
+    raw_id_fields = ["user"]
+
+
+@admin.register(Segment)
+class SegmentAdmin(RefusesGracefully):
+    """Segments, for those whom the project lets manage them."""
+
+    form = SegmentForm
+    fields = ["name", "description", "user_type", "conditions", "version"]
+    inlines = [SegmentPersonInline]
+    list_display = ["name", "user_type", "is_built_in", "updated_at"]
+    list_filter = ["user_type"]
+    search_fields = ["name", "description"]
+    object_history_template = "admin/segments/object_history.html"
+
+    @admin.display(description="built-in", boolean=True)
+    def is_built_in(self, segment: Segment) -> bool:
+        """Built-in segments are a whole base type and never change."""
+        return bool(segment.built_in)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes built-in segments."""
+        return not (obj and obj.built_in) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes built-in segments."""
+        return not (obj and obj.built_in) and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
+        """Store the version that was edited; another editor's is never overwritten unseen."""
+        if change:
+            obj.version = form.cleaned_data["version"]
+        obj.save()
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Django's log, and below it what changed from what to what."""
+        changes = Change.objects.filter(
+            model=Segment._meta.label_lower, object_id=str(object_id).replace("_5F", "_")
+        )
+        return super().history_view(
+            request, object_id, {**(extra_context or {}), "changes": changes[:200]}
+        )

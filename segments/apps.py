@@ -1,0 +1,39 @@
+"""Connects the plugin: built-in rows and triggers after migrations, protection of named values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate, pre_delete, pre_save
+
+
+class SegmentsConfig(AppConfig):
+    """User segments, audiences and visibility."""
+
+    name = "segments"
+    verbose_name = "User segments"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks, history, protection, triggers  # noqa: F401  (checks registers itself)
+
+        if history.history_triggers not in triggers.providers:
+            triggers.providers.append(history.history_triggers)
+        post_migrate.connect(restore, dispatch_uid="segments.restore")
+        pre_delete.connect(protection.refuse_deletion, dispatch_uid="segments.refuse_deletion")
+        pre_save.connect(protection.refuse_renaming, dispatch_uid="segments.refuse_renaming")
+
+
+def restore(app_config: AppConfig, using: str, plan: Any = (), **kwargs: Any) -> None:
+    """Put back what the plugin needs: flushing a database removes rows, SQLite drops triggers."""
+    from django.db import connections
+
+    from . import builtin, triggers
+
+    # The signal is sent once for each app that has models; only the last one finds every table.
+    if app_config is not [c for c in apps.get_app_configs() if c.models_module][-1]:
+        return
+    if "segments_token" in connections[using].introspection.table_names():
+        builtin.restore_rows(using)
+        triggers.install(connections[using])

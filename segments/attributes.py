@@ -1,0 +1,283 @@
+"""What is known about people: reads attributes through the ORM lookups named in settings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
+from django.core.signals import setting_changed
+from django.db import connections, models
+from django.db.models import (
+    BooleanField,
+    Case,
+    CharField,
+    Exists,
+    OuterRef,
+    Q,
+    TextField,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast
+from django.utils.translation import gettext as _
+
+from .conf import setting
+
+
+class Step(NamedTuple):
+    """One part of a lookup path: the field, on the model where the path meets it."""
+
+    model: type[models.Model]
+    field: Any
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A path from the user model to the values of an attribute, for everyone or for some users."""
+
+    path: str
+    only: Q | None = None
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """The path part by part; ImproperlyConfigured when it does not exist."""
+        model: Any = get_user_model()
+        steps = []
+        for part in self.path.split("__"):
+            try:
+                model_field = model._meta.get_field("pk" if part == "pk" else part)
+            except (FieldDoesNotExist, AttributeError):
+                if part == "pk" and model is not None:
+                    model_field = model._meta.pk
+                else:
+                    raise ImproperlyConfigured(
+                        f"SEGMENTS['ATTRIBUTES']: {self.path!r} is not a lookup from the user model: "
+                        f"{getattr(model, '__name__', 'a plain field')} has no field {part!r}."
+                    ) from None
+            steps.append(Step(model, model_field))
+            model = model_field.related_model
+        if model is not None:
+            steps.append(Step(model, model._meta.pk))
+        return steps
+
+    @property
+    def last(self) -> Step:
+        """Where the values are stored."""
+        return self.steps[-1]
+
+    def people(self) -> models.QuerySet[Any]:
+        """The users to whom this lookup applies."""
+        people = get_user_model()._base_manager.all()
+        # A filter() of its own: in one filter() a multi-valued Q would share the join of the path.
+        return people.filter(self.only) if self.only else people
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One named fact about people that conditions may ask for. A person may have many values of it."""
+
+    name: str
+    lookups: tuple[Lookup, ...]
+
+    @property
+    def last(self) -> Step:
+        """The model and field that hold the values (of the first lookup; all must agree in type)."""
+        return self.lookups[0].last
+
+    @property
+    def limits_staff(self) -> bool:
+        """False when `any` and `all` conditions on this attribute hold for every staff member."""
+        return self.name not in setting("END_USER_ATTRIBUTES")
+
+    @property
+    def is_listed(self) -> bool:
+        """True when the values are rows of their own (tags, organizations), not text on a person."""
+        model, model_field = self.last
+        return model is not get_user_model() and model_field.unique
+
+    def clean(self, value: Any) -> Any:
+        """The value as it is stored in a condition; ValidationError when it cannot be one."""
+        if not isinstance(value, str | int) or isinstance(value, bool) != isinstance(
+            self.last.field, BooleanField
+        ):
+            raise ValidationError(
+                _("%(value)r is not a value of %(attribute)s."),
+                params={"value": value, "attribute": self.name},
+            )
+        return as_json(self.last.field.to_python(value))
+
+    def existing(self, values: Iterable[Any], using: str | None = None) -> set[Any]:
+        """Those of the values that still exist: as a row, or among the field's choices.
+
+        Where values are neither rows nor choices (free text on a person), all of them exist.
+        """
+        values = set(values)
+        model, model_field = self.last
+        if model_field.choices:
+            return values & {choice for choice, _label in model_field.flatchoices}
+        if not self.is_listed or not values:
+            return values
+        found = model._base_manager.using(using).filter(**{f"{model_field.name}__in": values})
+        return {as_json(value) for value in found.values_list(model_field.name, flat=True)}
+
+    def labels(self, values: Iterable[Any]) -> dict[Any, str]:
+        """Value -> words for people: the row's or the choice's name; the value itself when it is gone."""
+        values = list(values)
+        model, model_field = self.last
+        names = {value: str(value) for value in values}
+        if model_field.choices:
+            names |= {v: str(name) for v, name in model_field.flatchoices if v in names}
+        elif self.is_listed and model_field.primary_key:
+            names |= {as_json(row.pk): str(row) for row in model._base_manager.filter(pk__in=values)}
+        return names
+
+    def people_with(self, values: Iterable[Any]) -> Q:
+        """The people who have at least one of the values."""
+        found = Q(pk__in=[])
+        for lookup in self.lookups:
+            carriers = lookup.people().filter(**{f"{lookup.path}__in": list(values)})
+            found |= Q(pk__in=carriers.values("pk"))
+        return found
+
+    def people_without(self, values: Iterable[Any]) -> Q:
+        """The people who have none of the values, nor perhaps any value at all."""
+        without = Q()
+        for lookup in self.lookups:
+            carriers = lookup.people().filter(**{f"{lookup.path}__in": list(values)})
+            without &= ~Exists(carriers.filter(pk=OuterRef("pk")))
+        return without
+
+
+@dataclass(frozen=True)
+class Person:
+    """The facts about one person that the rule looks at, read in one query."""
+
+    pk: Any
+    is_active: bool = True
+    is_staff: bool = False
+    is_admin: bool = False
+    values: Mapping[str, frozenset[Any]] = field(default_factory=dict)
+    # Ids of the segments that name this person, with the end dates already applied.
+    included: frozenset[int] = frozenset()
+    excluded: frozenset[int] = frozenset()
+
+    def has(self, attribute: str) -> frozenset[Any]:
+        """The person's values of an attribute; empty when there are none."""
+        return self.values.get(attribute, frozenset())
+
+
+@cache
+def attributes() -> dict[str, Attribute]:
+    """Every attribute of SEGMENTS["ATTRIBUTES"] by name."""
+    return {
+        name: Attribute(
+            name,
+            tuple(Lookup(e) if isinstance(e, str) else Lookup(*e) for e in lookups),
+        )
+        for name, lookups in setting("ATTRIBUTES").items()
+    }
+
+
+def _forget_attributes(*, setting: str, **kwargs: Any) -> None:
+    if setting in {"SEGMENTS", "AUTH_USER_MODEL"}:
+        attributes.cache_clear()
+        _facts_statement.cache_clear()
+
+
+setting_changed.connect(_forget_attributes)
+
+
+def as_json(value: Any) -> Any:
+    """The value as JSON and comparisons have it: text, number or boolean."""
+    return value if isinstance(value, str | int) else str(value)
+
+
+def staff() -> models.QuerySet[Any]:
+    """Everyone who is staff, active or not."""
+    return get_user_model()._base_manager.filter(setting("STAFF"))
+
+
+def read_person(pk: Any, using: str) -> Person:
+    """The person as the database has them now: one query, however many attributes there are.
+
+    A person who does not exist comes back inactive. End dates are compared with the database's
+    clock, which has one value for the whole statement.
+    """
+    found: dict[str, set[Any]] = defaultdict(set)
+    for kind, value in _facts(pk, using):
+        found[kind].add(value)
+    return Person(
+        pk=pk,
+        is_active=bool(found["is active"]),
+        is_staff=bool(found["is staff"]),
+        is_admin=bool(found["is admin"]),
+        included=frozenset(int(value) for value in found["included"]),
+        excluded=frozenset(int(value) for value in found["excluded"]),
+        values={
+            name: frozenset(
+                _stored(attribute.last.field, value) for value in found[f"has {name}"]
+            )
+            for name, attribute in attributes().items()
+            if found[f"has {name}"]
+        },
+    )
+
+
+def _stored(model_field: Any, text: str) -> Any:
+    # Text stays as it is: to_python() may normalise it, and the database compares what it has.
+    if isinstance(model_field, CharField | TextField):
+        return text
+    return as_json(model_field.to_python(text))
+
+
+def _facts(pk: Any, using: str) -> list[tuple[str, str]]:
+    """(kind, value) pairs: "is …" for the three roles, "has …" for attributes, named segments."""
+    sql, params = _facts_statement(using)
+    person = get_user_model()._meta.pk.get_db_prep_value(pk, connections[using])
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql, [person if isinstance(p, _ThePerson) else p for p in params])
+        return cursor.fetchall()
+
+
+class _ThePerson(Value):
+    """Stands in a compiled statement for the person about whom it will be asked."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return "%s", [self]
+
+
+@cache
+def _facts_statement(using: str) -> tuple[str, tuple[Any, ...]]:
+    """The statement of `_facts` and its parameters. To compile it takes longer than to run it."""
+    from .models import SegmentPerson
+
+    pk = _ThePerson(None)
+    people = get_user_model()._base_manager.using(using)
+    parts = [
+        people.filter(pk=pk).filter(setting(q.upper())).values_list(_text(f"is {q}"), _text("1"))
+        for q in ("active", "staff", "admin")
+    ]
+    for attribute in attributes().values():
+        for lookup in attribute.lookups:
+            carriers = lookup.people().using(using).filter(pk=pk)
+            carriers = carriers.filter(**{f"{lookup.path}__isnull": False})
+            parts.append(carriers.values_list(_text(f"has {attribute.name}"), _as_text(lookup)))
+    named = SegmentPerson.objects.using(using).in_force().filter(user=pk)
+    parts.append(named.values_list("kind", Cast("segment_id", CharField())))
+    return parts[0].union(*parts[1:], all=True).query.get_compiler(using).as_sql()
+
+
+def _text(value: str) -> Value:
+    return Value(value, output_field=CharField())
+
+
+def _as_text(lookup: Lookup) -> Any:
+    if isinstance(lookup.last.field, BooleanField):
+        # The two databases write booleans differently; BooleanField.to_python reads these words.
+        return Case(When(**{lookup.path: True}, then=_text("True")), default=_text("False"))
+    return Cast(lookup.path, CharField())

@@ -1,0 +1,46 @@
+"""The rows that always exist: two built-in segments, two fixed audiences, the token, the actor."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from django.apps import apps
+from django.core.management.color import no_style
+from django.db import connections
+
+# User type, which is also the mark `built_in` -> fixed id and name.
+SEGMENTS = {"signed_in_users": (1, "Signed-in users"), "staff": (2, "Agents and admins")}
+NOBODY, EVERYONE = 1, 2
+
+
+def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_model) -> None:
+    """Create the rows that are missing; existing ones stay as they are. Also used by a migration."""
+
+    def rows(name: str) -> Any:
+        return get_model("segments", name)._base_manager.using(using)
+
+    segment, audience = get_model("segments", "Segment"), get_model("segments", "Audience")
+    # bulk_create: save() refuses to touch built-in segments.
+    rows("Segment").bulk_create(
+        [
+            segment(pk=pk, name=name, user_type=user_type, built_in=user_type, conditions=[])
+            for user_type, (pk, name) in SEGMENTS.items()
+        ],
+        ignore_conflicts=True,
+    )
+    if rows("Audience").filter(pk__in=[NOBODY, EVERYONE]).count() < 2:
+        fixed = [audience(pk=NOBODY, key="nobody"), audience(pk=EVERYONE, key="everyone")]
+        rows("Audience").bulk_create(fixed, ignore_conflicts=True)
+        _start_after_fixed_ids(audience, using)
+    if not rows("Token").exists():
+        rows("Token").create(pk=1, value=secrets.token_hex(16))
+    rows("Actor").get_or_create(pk=1)
+
+
+def _start_after_fixed_ids(model: Any, using: str) -> None:
+    """PostgreSQL's sequence does not notice ids that were given; the next audience would be 1."""
+    with connections[using].cursor() as cursor:
+        for statement in connections[using].ops.sequence_reset_sql(no_style(), [model]):
+            cursor.execute(statement)

@@ -1,0 +1,24 @@
+"""The SEGMENTS setting with its defaults, read at call time so that tests may override it."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+
+DEFAULTS: dict[str, Any] = {
+    # Attribute name -> lookups from the user model, united. (lookup, Q) reads it for those users only.
+    "ATTRIBUTES": {},
+    # Who is staff, who sees everything, and who may sign in at all.
+    "STAFF": Q(is_staff=True),
+    "ADMIN": Q(is_superuser=True),
+    "ACTIVE": Q(is_active=True),
+    # Attributes whose `any` and `all` conditions limit end users but not staff.
+    "END_USER_ATTRIBUTES": [],
+    # View name or route (with *) -> "public", "filtered", "staff" or "signed-in". None: not checked.
+    "URLS": None,
+}
+
+
+def setting(name: str) -> Any:
+    """The project's value of SEGMENTS[name], or the default."""
+    return getattr(settings, "SEGMENTS", {}).get(name, DEFAULTS[name])

@@ -1,0 +1,96 @@
+"""Form fields for audiences and segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from .models import Audience, Segment
+
+NOBODY, EVERYONE = "nobody", "everyone"
+
+
+class AudienceField(forms.MultipleChoiceField):
+    """Nobody, everyone, or segments; the cleaned value is the `Audience`."""
+
+    widget = forms.SelectMultiple(attrs={"size": 10})
+    default_error_messages = {
+        "required": gettext_lazy("Say who may see this: nobody, everyone, or segments."),
+        "mixed": gettext_lazy("Nobody and everyone cannot be combined with anything else."),
+    }
+
+    def __init__(self, *, with_everyone: bool = True, **kwargs: Any) -> None:
+        self.with_everyone = with_everyone
+        super().__init__(choices=self._segments, **kwargs)
+
+    def _segments(self) -> list[tuple[str, Any]]:
+        fixed = [(NOBODY, _("Nobody (admins and editors only)"))]
+        if self.with_everyone:
+            fixed.append((EVERYONE, _("Everyone, without signing in")))
+        return fixed + [(str(s.pk), s.name) for s in Segment.objects.only("name")]
+
+    def prepare_value(self, value: Any) -> Any:
+        """The choices that stand for a stored audience."""
+        pk = value.pk if isinstance(value, Audience) else value
+        if not isinstance(pk, int):
+            return value
+        fixed = {Audience.NOBODY: [NOBODY], Audience.EVERYONE: [EVERYONE]}
+        named = Segment.objects.filter(audiences=pk).values_list("pk", flat=True)
+        return fixed.get(pk) or [str(segment) for segment in named]
+
+    def clean(self, value: Any) -> Any:
+        """The audience that the choices mean; interned when it is a new set."""
+        chosen = set(super().clean(value))
+        if chosen & {NOBODY, EVERYONE}:
+            if len(chosen) > 1:
+                raise ValidationError(self.error_messages["mixed"], code="mixed")
+            return Audience.nobody() if NOBODY in chosen else Audience.everyone()
+        return Audience.of(*Segment.objects.filter(pk__in=chosen))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare as choices: what is stored is one number."""
+        return set(self.prepare_value(initial) or []) != set(data or [])
+
+
+class SegmentForm(forms.ModelForm):
+    """Edits a segment, and says so when somebody else was faster."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    class Meta:
+        model = Segment
+        fields = ["name", "description", "user_type", "conditions"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["version"] = self.instance.version
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        edited = self.cleaned_data.get("version")
+        if not self.instance._state.adding and edited != self.instance.version:
+            self._report_conflict()
+        return cleaned
+
+    def _report_conflict(self) -> None:
+        """Show both versions; what was typed stays, and saving once more is a decision."""
+        for name in self.changed_data:
+            if name != "version":
+                stored = self.initial.get(name)
+                words = _("Stored meanwhile: %s") % (stored if stored else "–")
+                self.add_error(name, words)
+        self.add_error(
+            None,
+            _(
+                "Somebody else changed this segment (version %(stored)s) after you opened it "
+                "(version %(yours)s). Nothing was saved. Your version is below; save again to "
+                "replace the stored one."
+            )
+            % {"stored": self.instance.version, "yours": self.cleaned_data.get("version")},
+        )
+        self.data = self.data.copy()
+        self.data[self.add_prefix("version")] = str(self.instance.version)

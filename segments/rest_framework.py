@@ -1,0 +1,19 @@
+"""For Django REST framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.filters import BaseFilterBackend
+
+
+class VisibleToViewerFilter(BaseFilterBackend):
+    """Lists and details of what the caller may see; hidden objects answer 404, as missing ones.
+
+    Extra actions and nested serializers do not pass through filter backends: they must call
+    `visible_to` themselves.
+    """
+
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        """The queryset without what the caller may not see."""
+        return queryset.visible_to(request.user)

