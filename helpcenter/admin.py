@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Prefetch
 from django.http import HttpRequest
 
 from accounts import admin as people
@@ -24,6 +25,31 @@ from .models import (
     Section,
     SectionTranslation,
 )
+from .querysets import TranslatedQuerySet
+
+
+def _titled(name: str) -> Prefetch[Any]:
+    """The related objects with their titles, which would be a query for each otherwise.
+
+    The base managers: a shelf is named only beside what is in it and may be edited.
+    """
+    model = {"category": Category, "section": Section, "parent": Section}[name]
+    return Prefetch(name, TranslatedQuerySet(model).titled())
+
+
+class ContentAdmin(RestrictedAdmin):
+    """Things whose names are translations."""
+
+    search_fields = ["translations__title"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """What the viewer may see, with its titles."""
+        return super().get_queryset(request).titled()
+
+    def _limit(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
+        super()._limit(db_field, request, kwargs)
+        if hasattr(kwargs.get("queryset"), "titled"):
+            kwargs["queryset"] = kwargs["queryset"].titled()
 
 
 class TranslationInline(admin.StackedInline):
@@ -48,20 +74,24 @@ class HelpCenterAdmin(RestrictedAdmin):
 
 
 @admin.register(Category)
-class CategoryAdmin(RestrictedAdmin):
+class CategoryAdmin(ContentAdmin):
     list_display = ["__str__", "position", "audience"]
     list_select_related = ["audience"]
-    search_fields = ["translations__title"]
     inlines = [CategoryTranslationInline]
 
 
 @admin.register(Section)
-class SectionAdmin(RestrictedAdmin):
+class SectionAdmin(ContentAdmin):
     list_display = ["__str__", "category", "parent", "position", "audience"]
     list_select_related = ["audience"]
     list_filter = ["category"]
-    search_fields = ["translations__title"]
     inlines = [SectionTranslationInline]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """What the viewer may see, with the titles of what is around it."""
+        return (
+            super().get_queryset(request).prefetch_related(_titled("category"), _titled("parent"))
+        )
 
 
 @admin.register(PermissionGroup)
@@ -78,6 +108,13 @@ class PermissionGroupAdmin(RefusesGracefully, AudiencePicker):
 @admin.register(Label)
 class LabelAdmin(admin.ModelAdmin):
     search_fields = ["name"]
+
+
+def _may_publish(request: HttpRequest, article: Article | None) -> bool:
+    """Publish this article, or, when it is a new one, any article at all."""
+    if article is None:
+        return permissions.may_manage(request.user)
+    return permissions.may_publish(request.user, article)
 
 
 class InCare:
@@ -104,10 +141,7 @@ class ArticleTranslationInline(InCare, admin.StackedInline):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Without the right to publish, drafts stay drafts and published words stay published."""
-        may_publish = permissions.may_manage(request.user) if obj is None else (
-            permissions.may_publish(request.user, obj)
-        )
-        return [] if may_publish else ["draft"]
+        return [] if _may_publish(request, obj) else ["draft"]
 
 
 class AttachmentInline(InCare, admin.TabularInline):
@@ -117,39 +151,31 @@ class AttachmentInline(InCare, admin.TabularInline):
 
 
 @admin.register(Article)
-class ArticleAdmin(RestrictedAdmin):
+class ArticleAdmin(ContentAdmin):
     """Articles in the care of the staff member; see permissions.py."""
 
     list_display = ["__str__", "section", "published", "promoted", "updated_at"]
     list_filter = ["published", "promoted", "section"]
-    search_fields = ["translations__title"]
-    autocomplete_fields: list[str] = []
     inlines = [ArticleTranslationInline, AttachmentInline]
-    fields = ["section", "permission_group", "audience", "labels", "promoted", "position"]
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """The articles this staff member may edit."""
-        return permissions.editable_articles(request.user).order_by("position", "id")
+        rows = permissions.editable_articles(request.user).order_by("position", "id")
+        return rows.titled().prefetch_related(_titled("section"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """What only publishers change. The care itself is handed over by admins."""
-        if permissions.may_manage(request.user):
+        if obj is None or permissions.may_manage(request.user):
             return []
-        if obj is None:
-            return []
-        fixed = ["permission_group"]
-        return fixed if permissions.may_publish(request.user, obj) else [
-            *fixed, "section", "promoted", "position"
-        ]
+        if _may_publish(request, obj):
+            return ["permission_group"]
+        return ["permission_group", "section", "promoted", "position"]
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Without the right to publish the audience is neither shown nor set: its names are content."""
-        if obj is None:
-            may_publish = permissions.may_manage(request.user)
-        else:
-            may_publish = permissions.may_publish(request.user, obj)
-        return [f for f in self.fields if f != "audience" or may_publish]
+        fields = ["section", "permission_group", "audience", "labels", "promoted", "position"]
+        return fields if _may_publish(request, obj) else [f for f in fields if f != "audience"]
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """New articles go into a permission group of one's own."""
@@ -195,7 +221,7 @@ class ArticleAdmin(RestrictedAdmin):
     def save_model(self, request: HttpRequest, obj: Article, form: Any, change: bool) -> None:
         """Store; the author of a new article is whoever creates it."""
         if not change:
-            obj.author = request.user
+            obj.author_id = request.user.pk
         super().save_model(request, obj, form, change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
@@ -205,8 +231,8 @@ class ArticleAdmin(RestrictedAdmin):
             row.delete()
         for row in rows:
             if isinstance(row, ArticleTranslation):
-                row.updated_by = request.user
-                row.created_by = row.created_by or request.user
+                row.updated_by_id = request.user.pk
+                row.created_by_id = row.created_by_id or request.user.pk
             row.save()
         formset.save_m2m()
 

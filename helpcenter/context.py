@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -69,6 +70,18 @@ class Site:
             )
             for locale in self.help_center.locales
         ]
+
+    @property
+    def other_languages(self) -> list[Language]:
+        """The locales in which the present page exists too."""
+        return [language for language in self.languages if language.locale in self.addresses]
+
+    @property
+    def sign_in_address(self) -> str:
+        """The sign-in page, which leads back here unless this is a page about signing in."""
+        address, here = reverse("account_login"), self.request.get_full_path()
+        accounts = address.removesuffix("login/")
+        return address if here.startswith(accounts) else f"{address}?{urlencode({'next': here})}"
 
     @cached_property
     def demo_people(self) -> Any:

@@ -53,7 +53,7 @@ class HelpCenter(Restricted):
     locales = models.JSONField(gettext_lazy("enabled locales"), default=default_locales)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = HelpCenterQuerySet.as_manager()
+    objects: ClassVar[Any] = HelpCenterQuerySet.as_manager()
 
     class Meta:
         ordering = ["created_at", "id"]
@@ -103,16 +103,21 @@ class Translated(models.Model):
         default=settings.LANGUAGE_CODE,
     )
 
-    # The translation chosen for the reader by `with_words` or `words_in`.
+    # The translation chosen for the reader by `with_words`.
     words: Any = None
-    page: ClassVar[str]
+    # The name of the URL of its page.
+    page: str
+    translations: Any
 
     class Meta:
         abstract = True
 
     def __str__(self) -> str:
-        words = self.words or self.translations.filter(locale=self.source_locale).first()
-        return words.title if words else f"{self._meta.verbose_name} {self.pk}"
+        title = self.words.title if self.words else vars(self).get("title")
+        if title is None:
+            source = self.translations.filter(locale=self.source_locale)
+            title = source.values_list("title", flat=True).first()
+        return title or f"{self._meta.verbose_name} {self.pk}"
 
     def address(self, locale: str) -> str:
         """The page of this object in a locale: `/hc/{locale}/…/{id}-{slug}`."""
@@ -128,14 +133,12 @@ class Category(Translated, Restricted):
     page = "category"
 
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
-    help_center = models.ForeignKey(
-        HelpCenter, on_delete=models.PROTECT, related_name="categories"
-    )
+    help_center = models.ForeignKey(HelpCenter, on_delete=models.PROTECT, related_name="categories")
     position = models.IntegerField(gettext_lazy("position"), default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = CategoryQuerySet.as_manager()
+    objects: ClassVar[Any] = CategoryQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "id"]
@@ -150,7 +153,7 @@ class CategoryTranslation(Translation, InheritsAudience):
 
     category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="translations")
 
-    objects = ShelfTranslationQuerySet.as_manager()
+    objects: ClassVar[Any] = ShelfTranslationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -173,7 +176,7 @@ class Section(Translated, Restricted):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = SectionQuerySet.as_manager()
+    objects: ClassVar[Any] = SectionQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "id"]
@@ -234,7 +237,7 @@ class SectionTranslation(Translation, InheritsAudience):
 
     section = models.ForeignKey(Section, on_delete=models.CASCADE, related_name="translations")
 
-    objects = ShelfTranslationQuerySet.as_manager()
+    objects: ClassVar[Any] = ShelfTranslationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -333,7 +336,7 @@ class Article(Translated, Restricted):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = TranslatedQuerySet.as_manager()
+    objects: ClassVar[Any] = TranslatedQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "id"]
@@ -344,9 +347,7 @@ class Article(Translated, Restricted):
                 fields=["position", "id", "audience", "section", "published"],
                 name="article_in_order",
             ),
-            models.Index(
-                fields=["section", "published", "audience"], name="article_in_section"
-            ),
+            models.Index(fields=["section", "published", "audience"], name="article_in_section"),
         ]
 
 
@@ -376,7 +377,7 @@ class ArticleTranslation(Translation, InheritsAudience):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
 
-    objects = ArticleTranslationQuerySet.as_manager()
+    objects: ClassVar[Any] = ArticleTranslationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -390,7 +391,7 @@ class ArticleTranslation(Translation, InheritsAudience):
 
     def derive(self) -> None:
         """Render the body. For bulk writes, which do not call save()."""
-        self.html = rendering.render(self.body, self.format)
+        self.html = rendering.render(self.body, "html" if self.format == self.HTML else "markdown")
         self.search_title = search.searchable(self.title)
         self.search_text = search.searchable(rendering.plain_text(self.html))
 
@@ -425,10 +426,11 @@ class Attachment(InheritsAudience):
 
     def save(self, **kwargs: Any) -> None:
         """Store; a new file is named, measured and its type found out from its bytes."""
-        if self.file and not self.file._committed:
+        # Django's own mark of a file that is not in the storage yet.
+        if self.file and not self.file._committed:  # type: ignore[attr-defined]
             head = self.file.read(files.HEAD_LENGTH)
             self.file.seek(0)
-            self.file_name = files.safe_file_name(self.file.name)
+            self.file_name = files.safe_file_name(self.file.name or "")
             self.content_type = files.detect_type(head, self.file_name)
             self.size = self.file.size
         super().save(**kwargs)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import Any, Self
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from segments import snapshot
 from segments.querysets import Among, RestrictedQuerySet, editable_ids, visible_ids
@@ -23,6 +24,15 @@ class HelpCenterQuerySet(RestrictedQuerySet):
 class TranslatedQuerySet(RestrictedQuerySet):
     """Things whose words are translations."""
 
+    def titled(self) -> Self:
+        """Each with `title`, in its source locale, for lists in the admin."""
+        model = self.model._meta.get_field("translations").related_model
+        # The base manager: the title of an object goes with the object.
+        words = model._base_manager.filter(
+            locale=OuterRef("source_locale"), **{model.audience_parents[0]: OuterRef("pk")}
+        )
+        return self.annotate(title=Subquery(words.values("title")[:1]))
+
     def with_words(self, locale: str, user: Any) -> list[Any]:
         """The objects, each with the translation to show as `words`: one more query for all.
 
@@ -37,13 +47,13 @@ class TranslatedQuerySet(RestrictedQuerySet):
         for words in found.without_text().filter(**{f"{parent}__in": objects}):
             translations[getattr(words, f"{parent}_id")].append(words)
         for thing in objects:
-            thing.words = min(
-                translations[thing.pk], key=lambda w, thing=thing: _distance(w, locale, thing), default=None
-            )
+            nearest = sorted(translations[thing.pk], key=partial(_distance, thing, locale))
+            thing.words = nearest[0] if nearest else None
         return [thing for thing in objects if thing.words]
 
 
-def _distance(words: Any, locale: str, thing: Any) -> tuple[Any, ...]:
+def _distance(thing: Any, locale: str, words: Any) -> tuple[Any, ...]:
+    """Sorts the translation to show first."""
     is_draft = getattr(words, "draft", False)
     return (is_draft, words.locale != locale, words.locale != thing.source_locale, words.locale)
 

@@ -27,7 +27,9 @@ QUERY_TERMS = 12
 TABLE, INDEX = "helpcenter_articletranslation", "helpcenter_search"
 COLUMNS = ("search_title", "search_text")
 # Scripts written without spaces are searched character by character.
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
 
 
 def searchable(text: str) -> str:

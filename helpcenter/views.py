@@ -183,6 +183,9 @@ def article(request: HttpRequest, locale: str, name: str) -> HttpResponseBase:
         "attachments": attachments,
         "beside": beside.exclude(pk=thing.pk)[:RELATED_ARTICLES].with_words(locale, site.user),
         "audience": _audience(thing, site),
+        "other_languages": [
+            each for each in site.other_languages if each.locale != thing.words.locale
+        ],
     }
     return render(request, "article.html", context)
 

@@ -51,7 +51,8 @@ class VisibleRelatedFilter(admin.RelatedFieldListFilter):
     """Offers only related objects that the viewer may see."""
 
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
-        visible = field.related_model._default_manager.visible_to(request.user)
+        manager: Any = field.related_model._default_manager
+        visible = manager.visible_to(request.user)
         return [(row.pk, str(row)) for row in visible]
 
 
@@ -62,7 +63,8 @@ class RestrictedAdmin(RefusesGracefully, AudiencePicker):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """What this staff member may see: the list, the form, the history, actions and choices."""
-        return super().get_queryset(request).visible_to(request.user)
+        rows: Any = super().get_queryset(request)
+        return rows.visible_to(request.user)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Only visible objects can be chosen, and posted."""
@@ -117,7 +119,9 @@ def _takes_hidden_along(objs: Any, user: Any) -> bool:
     """Would deleting these delete anything that the user cannot see?"""
     found = NestedObjects(using="default", origin=objs)
     found.collect(objs)
-    groups = [(model, {row.pk for row in rows}) for model, rows in found.model_objs.items()]
+    groups: list[tuple[Any, set[Any]]] = [
+        (model, {row.pk for row in rows}) for model, rows in found.model_objs.items()
+    ]
     groups += [(rows.model, set(rows.values_list("pk", flat=True))) for rows in found.fast_deletes]
     return any(
         model._default_manager.visible_to(user).filter(pk__in=pks).count() < len(pks)

@@ -133,7 +133,9 @@ class Attribute:
         if model_field.choices:
             names |= {v: str(name) for v, name in model_field.flatchoices if v in names}
         elif self.is_listed and model_field.primary_key:
-            names |= {as_json(row.pk): str(row) for row in model._base_manager.filter(pk__in=values)}
+            names |= {
+                as_json(row.pk): str(row) for row in model._base_manager.filter(pk__in=values)
+            }
         return names
 
     def people_with(self, values: Iterable[Any]) -> Q:
@@ -146,7 +148,7 @@ class Attribute:
 
     def people_without(self, values: Iterable[Any]) -> Q:
         """The people who have none of the values, nor perhaps any value at all."""
-        without = Q()
+        without: Any = Q()
         for lookup in self.lookups:
             carriers = lookup.people().filter(**{f"{lookup.path}__in": list(values)})
             without &= ~Exists(carriers.filter(pk=OuterRef("pk")))
@@ -219,9 +221,7 @@ def read_person(pk: Any, using: str) -> Person:
         included=frozenset(int(value) for value in found["included"]),
         excluded=frozenset(int(value) for value in found["excluded"]),
         values={
-            name: frozenset(
-                _stored(attribute.last.field, value) for value in found[f"has {name}"]
-            )
+            name: frozenset(_stored(attribute.last.field, value) for value in found[f"has {name}"])
             for name, attribute in attributes().items()
             if found[f"has {name}"]
         },
@@ -258,7 +258,7 @@ def _facts_statement(using: str) -> tuple[str, tuple[Any, ...]]:
 
     pk = _ThePerson(None)
     people = get_user_model()._base_manager.using(using)
-    parts = [
+    parts: list[Any] = [
         people.filter(pk=pk).filter(setting(q.upper())).values_list(_text(f"is {q}"), _text("1"))
         for q in ("active", "staff", "admin")
     ]

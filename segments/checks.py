@@ -39,7 +39,9 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     for name in ("STAFF", "ADMIN", "ACTIVE"):
         if not isinstance(setting(name), Q) or not setting(name):
             # An empty Q means everybody, which nobody means.
-            found.append(Error(f"SEGMENTS['{name}'] is not a Q with a condition.", id="segments.E002"))
+            found.append(
+                Error(f"SEGMENTS['{name}'] is not a Q with a condition.", id="segments.E002")
+            )
     try:
         for attribute in attributes().values():
             for lookup in attribute.lookups:

@@ -6,7 +6,7 @@ compare them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -132,7 +132,9 @@ def named_values(conditions: Iterable[Condition]) -> dict[str, set[Any]]:
     return named
 
 
-def missing_values(conditions: Iterable[Condition], using: str | None = None) -> dict[str, set[Any]]:
+def missing_values(
+    conditions: Iterable[Condition], using: str | None = None
+) -> dict[str, set[Any]]:
     """Attribute -> named values that no longer exist. One query for each attribute with rows."""
     missing = {
         name: values - attributes()[name].existing(values, using)
@@ -141,7 +143,7 @@ def missing_values(conditions: Iterable[Condition], using: str | None = None) ->
     return {name: values for name, values in missing.items() if values}
 
 
-def mark_missing(condition: Condition, missing: dict[str, Collection[Any]]) -> Condition:
+def mark_missing(condition: Condition, missing: Mapping[str, Collection[Any]]) -> Condition:
     """The condition, or one that holds for nobody because it names a value that is gone."""
     gone = condition.values & set(missing.get(condition.attribute, ()))
     if condition.problem or not gone:

@@ -187,16 +187,15 @@ def _values(attribute: Attribute, person: Person) -> list[str]:
 def _sources(attribute: Attribute, value: Any, person: Person) -> Iterator[str]:
     """Names of what stands between the person and the value: “vip” through the organization Acme."""
     for lookup in attribute.lookups:
-        first, *rest = lookup.path.split("__")
-        step = lookup.steps[0]
-        if len(lookup.steps) < 3 or not step.field.is_relation:
+        # What has the value: a row that the path meets before it reaches the value itself.
+        steps = lookup.steps[: -2 if attribute.is_listed else -1]
+        if all(step.field.one_to_one for step in steps):
             continue
-        if not lookup.people().filter(pk=person.pk, **{lookup.path: value}).exists():
-            continue
-        between = step.field.related_model._base_manager
-        people = get_user_model()._base_manager.filter(pk=person.pk)
-        ids = people.values_list(first, flat=True)
-        for row in between.filter(pk__in=list(ids), **{"__".join(rest): value}):
+        path = "__".join(step.field.name for step in steps)
+        owners = lookup.people().filter(**{"pk": person.pk, lookup.path: value})
+        rows = steps[-1].field.related_model._base_manager
+        rest = lookup.path.removeprefix(f"{path}__")
+        for row in rows.filter(**{"pk__in": owners.values(path), rest: value}):
             yield str(row)
 
 
@@ -242,7 +241,9 @@ def _would_change(
         if getattr(thing, name) != value:
             yield _("%s must be published.") % _name(thing)
     if all(level.admits for level in chain):
-        yield _("Every audience admits the person: it is unpublished, empty, or its place is broken.")
+        yield _(
+            "Every audience admits the person: it is unpublished, empty, or its place is broken."
+        )
 
 
 def _opening(level: Level, person: Person) -> Iterator[str]:

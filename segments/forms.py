@@ -92,5 +92,6 @@ class SegmentForm(forms.ModelForm):
             )
             % {"stored": self.instance.version, "yours": self.cleaned_data.get("version")},
         )
-        self.data = self.data.copy()
-        self.data[self.add_prefix("version")] = str(self.instance.version)
+        data: Any = self.data.copy()  # type: ignore[attr-defined]
+        data[self.add_prefix("version")] = str(self.instance.version)
+        self.data = data

@@ -174,9 +174,7 @@ def _change(watched: Watched, event: str, old: str, new: str) -> str:
     return f"{whose}, '{watched.field}', {before}, {after}"
 
 
-def _is_change(
-    watched: Watched, event: str, old: str, new: str, differs: str, true: str
-) -> str:
+def _is_change(watched: Watched, event: str, old: str, new: str, differs: str, true: str) -> str:
     """When the event is worth a record; `differs` is the operator that treats NULL as a value."""
     before, after = watched.value.format(row=old), watched.value.format(row=new)
     return {

@@ -20,7 +20,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import attributes, builtin, conditions
+from . import attributes, builtin
+from .conditions import Condition, check_missing, clean_conditions, read_conditions
 from .querysets import RestrictedQuerySet, SegmentQuerySet
 
 
@@ -96,7 +97,7 @@ class Segment(models.Model):
         if not self.name:
             raise ValidationError({"name": _("A segment needs a name.")})
         try:
-            cleaned = conditions.clean_conditions(self.conditions, self.user_type)
+            cleaned = clean_conditions(self.conditions, self.user_type)
         except ValidationError as error:
             raise ValidationError({"conditions": error.messages}) from error
         self.conditions = cleaned
@@ -118,11 +119,9 @@ class Segment(models.Model):
             raise StaleSegment(current)
         self.version += 1
 
-    def read_conditions(self) -> list[conditions.Condition]:
+    def read_conditions(self) -> list[Condition]:
         """The conditions in order, marked where one holds for nobody because it is broken."""
-        return conditions.check_missing(
-            conditions.read_conditions(self.conditions), self._state.db
-        )
+        return check_missing(read_conditions(self.conditions), self._state.db)
 
     def members(self) -> models.QuerySet[Any]:
         """Everybody who is in the segment, as one queryset of users. Admins' bypass does not count."""
@@ -187,7 +186,10 @@ class SegmentPerson(models.Model):
 
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="people")
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", verbose_name=_("person")
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("person"),
     )
     kind = models.CharField(max_length=10, choices=KINDS, default=INCLUDED)
     until = models.DateTimeField(
@@ -258,8 +260,8 @@ class Audience(models.Model):
     def _intern(cls, key: str, ids: list[int]) -> Audience:
         with transaction.atomic():
             # Two processes may intern one set at once: the unique key lets one of them win.
-            cls.objects.bulk_create([cls(key=key)], ignore_conflicts=True)
-            audience = cls.objects.get(key=key)
+            Audience.objects.bulk_create([Audience(key=key)], ignore_conflicts=True)
+            audience = Audience.objects.get(key=key)
             AudienceSegment.objects.bulk_create(
                 [AudienceSegment(audience=audience, segment_id=pk) for pk in ids],
                 ignore_conflicts=True,
@@ -301,7 +303,9 @@ def describe_uses(uses: list[models.QuerySet[Any]], at_most: int = 10) -> str:
         kind, count = rows.model._meta.verbose_name, rows.count()
         parts += [f"{kind} “{row}”" for row in rows[:at_most]]
         if count > at_most:
-            parts.append(_("%(count)d more of kind %(kind)s") % {"count": count - at_most, "kind": kind})
+            parts.append(
+                _("%(count)d more of kind %(kind)s") % {"count": count - at_most, "kind": kind}
+            )
     return ", ".join(parts)
 
 
@@ -340,18 +344,18 @@ class InheritsAudience(models.Model):
     """Content without an audience of its own: whoever may see its parents may see it."""
 
     # Names of foreign keys to the content that must also be visible. NULL means no such ancestor.
-    audience_parents: ClassVar[list[str]] = []
+    audience_parents: list[str] = []
     # How deep a model may nest in itself, the top included.
-    audience_depth: ClassVar[int] = 5
+    audience_depth: int = 5
     # True for the few (folders, sections): their visible ids are found first and passed down.
     # False for the many (articles): their children join them instead.
-    audience_passes_ids: ClassVar[bool] = True
+    audience_passes_ids: bool = True
     # Lookups to audiences of staff who may edit: they see the object whatever the audiences say.
-    audience_editors: ClassVar[list[str]] = []
+    audience_editors: list[str] = []
     # What a row must be like to be shown to others than editors, such as {"draft": False}.
-    audience_published: ClassVar[dict[str, Any]] = {}
+    audience_published: dict[str, Any] = {}
 
-    objects = RestrictedQuerySet.as_manager()
+    objects: ClassVar[Any] = RestrictedQuerySet.as_manager()
 
     class Meta:
         abstract = True
@@ -359,9 +363,7 @@ class InheritsAudience(models.Model):
     def is_visible_to(self, user: Any) -> bool:
         """May this person see this object, now? The same rule and query as `visible_to`."""
         manager: Any = type(self)._default_manager
-        return bool(
-            manager.using(self._state.db).visible_to(user).filter(pk=self.pk).exists()
-        )
+        return bool(manager.using(self._state.db).visible_to(user).filter(pk=self.pk).exists())
 
 
 class Restricted(InheritsAudience):
@@ -430,5 +432,6 @@ class Change(models.Model):
     def who(self) -> str:
         """The actor in words: a person's name while there is one, else the id or command as it is."""
         people = attributes.get_user_model()._base_manager
-        known = people.filter(pk=self.actor).first() if (self.actor or "").isdigit() else None
+        actor = self.actor or ""
+        known = people.filter(pk=actor).first() if actor.isdigit() else None
         return str(known or self.actor or _("unknown"))

@@ -39,7 +39,7 @@ class Among(Func):
         """Equal to itself only: comparing ten thousand ids would cost more than the query."""
         return id(self)
 
-    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Any:  # type: ignore[override]
         if not self.ids:
             raise EmptyResultSet
         column, params = compiler.compile(self.source_expressions[0])

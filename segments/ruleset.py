@@ -166,12 +166,17 @@ def _has_returned(missing: dict[str, set[Any]], using: str) -> bool:
 
 
 def _compile(token: str, using: str) -> _Compiled:
-    rows = Segment.objects.using(using).values_list("pk", "user_type", "built_in", "conditions")
-    read = [(*row, conditions.read_conditions(stored)) for *row, stored in rows]
-    missing = conditions.missing_values([c for *_, found in read for c in found], using)
+    segments = Segment.objects.using(using).only("user_type", "built_in", "conditions")
+    read = {segment: conditions.read_conditions(segment.conditions) for segment in segments}
+    missing = conditions.missing_values([c for found in read.values() for c in found], using)
     rules = [
-        Rule(pk, user_type, bool(built_in), tuple(conditions.mark_missing(c, missing) for c in found))
-        for pk, user_type, built_in, found in read
+        Rule(
+            segment.pk,
+            segment.user_type,
+            bool(segment.built_in),
+            tuple(conditions.mark_missing(condition, missing) for condition in found),
+        )
+        for segment, found in read.items()
     ]
     links = AudienceSegment.objects.using(using).values_list("audience_id", "segment_id")
     return _Compiled(token, Ruleset(rules, links.iterator()), missing)
@@ -186,9 +191,7 @@ def viewer_for(user: Any, using: str = "default") -> Viewer:
     if isinstance(user, Viewer):
         return user
     if not isinstance(user, get_user_model() | AnonymousUser) and not _is_lazy_user(user):
-        raise TypeError(
-            f"Say who is looking: a user, AnonymousUser() or a Viewer, not {user!r}."
-        )
+        raise TypeError(f"Say who is looking: a user, AnonymousUser() or a Viewer, not {user!r}.")
     return snapshot.remember(("viewer", using, user.pk), lambda: _find_viewer(user.pk, using))
 
 

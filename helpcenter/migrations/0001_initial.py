@@ -8,208 +8,521 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('segments', '0002_builtin_rows'),
+        ("segments", "0002_builtin_rows"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Label',
+            name="Label",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200, unique=True, verbose_name='name')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True, verbose_name="name")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'verbose_name': 'label',
-                'ordering': ['name'],
+                "verbose_name": "label",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Article',
+            name="Article",
             fields=[
-                ('source_locale', models.CharField(choices=helpcenter.models.all_locales, default='en-us', max_length=20, verbose_name='source locale')),
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('position', models.IntegerField(default=0, verbose_name='position')),
-                ('promoted', models.BooleanField(default=False, verbose_name='promoted')),
-                ('comments_disabled', models.BooleanField(default=False, verbose_name='comments disabled')),
-                ('published', models.BooleanField(default=False, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('audience', models.ForeignKey(default=1, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='segments.audience', verbose_name='audience')),
-                ('author', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('labels', models.ManyToManyField(blank=True, related_name='articles', to='helpcenter.label')),
+                (
+                    "source_locale",
+                    models.CharField(
+                        choices=helpcenter.models.all_locales,
+                        default="en-us",
+                        max_length=20,
+                        verbose_name="source locale",
+                    ),
+                ),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("position", models.IntegerField(default=0, verbose_name="position")),
+                ("promoted", models.BooleanField(default=False, verbose_name="promoted")),
+                (
+                    "comments_disabled",
+                    models.BooleanField(default=False, verbose_name="comments disabled"),
+                ),
+                ("published", models.BooleanField(default=False, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "audience",
+                    models.ForeignKey(
+                        default=1,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="segments.audience",
+                        verbose_name="audience",
+                    ),
+                ),
+                (
+                    "author",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "labels",
+                    models.ManyToManyField(
+                        blank=True, related_name="articles", to="helpcenter.label"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'article',
-                'ordering': ['position', 'id'],
+                "verbose_name": "article",
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Attachment',
+            name="Attachment",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('file', models.FileField(max_length=300, upload_to=helpcenter.models.attachment_path, verbose_name='file')),
-                ('file_name', models.CharField(editable=False, max_length=200)),
-                ('content_type', models.CharField(editable=False, max_length=100)),
-                ('size', models.PositiveBigIntegerField(default=0, editable=False)),
-                ('inline', models.BooleanField(default=False, verbose_name='inline')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('article', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attachments', to='helpcenter.article')),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "file",
+                    models.FileField(
+                        max_length=300,
+                        upload_to=helpcenter.models.attachment_path,
+                        verbose_name="file",
+                    ),
+                ),
+                ("file_name", models.CharField(editable=False, max_length=200)),
+                ("content_type", models.CharField(editable=False, max_length=100)),
+                ("size", models.PositiveBigIntegerField(default=0, editable=False)),
+                ("inline", models.BooleanField(default=False, verbose_name="inline")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "article",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attachments",
+                        to="helpcenter.article",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'attachment',
-                'ordering': ['file_name', 'id'],
+                "verbose_name": "attachment",
+                "ordering": ["file_name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='HelpCenter',
+            name="HelpCenter",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('default_locale', models.CharField(choices=helpcenter.models.all_locales, default='en-us', max_length=20, verbose_name='default locale')),
-                ('locales', models.JSONField(default=helpcenter.models.default_locales, verbose_name='enabled locales')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('audience', models.ForeignKey(default=1, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='segments.audience', verbose_name='audience')),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                (
+                    "default_locale",
+                    models.CharField(
+                        choices=helpcenter.models.all_locales,
+                        default="en-us",
+                        max_length=20,
+                        verbose_name="default locale",
+                    ),
+                ),
+                (
+                    "locales",
+                    models.JSONField(
+                        default=helpcenter.models.default_locales, verbose_name="enabled locales"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "audience",
+                    models.ForeignKey(
+                        default=1,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="segments.audience",
+                        verbose_name="audience",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'help center',
-                'ordering': ['created_at', 'id'],
+                "verbose_name": "help center",
+                "ordering": ["created_at", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Category',
+            name="Category",
             fields=[
-                ('source_locale', models.CharField(choices=helpcenter.models.all_locales, default='en-us', max_length=20, verbose_name='source locale')),
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('position', models.IntegerField(default=0, verbose_name='position')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('audience', models.ForeignKey(default=1, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='segments.audience', verbose_name='audience')),
-                ('help_center', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='categories', to='helpcenter.helpcenter')),
+                (
+                    "source_locale",
+                    models.CharField(
+                        choices=helpcenter.models.all_locales,
+                        default="en-us",
+                        max_length=20,
+                        verbose_name="source locale",
+                    ),
+                ),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("position", models.IntegerField(default=0, verbose_name="position")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "audience",
+                    models.ForeignKey(
+                        default=1,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="segments.audience",
+                        verbose_name="audience",
+                    ),
+                ),
+                (
+                    "help_center",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="categories",
+                        to="helpcenter.helpcenter",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'category',
-                'verbose_name_plural': 'categories',
-                'ordering': ['position', 'id'],
+                "verbose_name": "category",
+                "verbose_name_plural": "categories",
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='PermissionGroup',
+            name="PermissionGroup",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200, unique=True, verbose_name='name')),
-                ('built_in', models.BooleanField(default=False, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('edit', models.ForeignKey(default=1, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='segments.audience', verbose_name='may edit')),
-                ('publish', models.ForeignKey(default=1, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='segments.audience', verbose_name='may publish')),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True, verbose_name="name")),
+                ("built_in", models.BooleanField(default=False, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "edit",
+                    models.ForeignKey(
+                        default=1,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="segments.audience",
+                        verbose_name="may edit",
+                    ),
+                ),
+                (
+                    "publish",
+                    models.ForeignKey(
+                        default=1,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="segments.audience",
+                        verbose_name="may publish",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'permission group',
-                'ordering': ['name'],
+                "verbose_name": "permission group",
+                "ordering": ["name"],
             },
         ),
         migrations.AddField(
-            model_name='article',
-            name='permission_group',
-            field=models.ForeignKey(default=1, on_delete=django.db.models.deletion.PROTECT, related_name='articles', to='helpcenter.permissiongroup', verbose_name='permission group'),
+            model_name="article",
+            name="permission_group",
+            field=models.ForeignKey(
+                default=1,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="articles",
+                to="helpcenter.permissiongroup",
+                verbose_name="permission group",
+            ),
         ),
         migrations.CreateModel(
-            name='Section',
+            name="Section",
             fields=[
-                ('source_locale', models.CharField(choices=helpcenter.models.all_locales, default='en-us', max_length=20, verbose_name='source locale')),
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('position', models.IntegerField(default=0, verbose_name='position')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('audience', models.ForeignKey(default=1, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='segments.audience', verbose_name='audience')),
-                ('category', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sections', to='helpcenter.category')),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='sections', to='helpcenter.section')),
+                (
+                    "source_locale",
+                    models.CharField(
+                        choices=helpcenter.models.all_locales,
+                        default="en-us",
+                        max_length=20,
+                        verbose_name="source locale",
+                    ),
+                ),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("position", models.IntegerField(default=0, verbose_name="position")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "audience",
+                    models.ForeignKey(
+                        default=1,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="segments.audience",
+                        verbose_name="audience",
+                    ),
+                ),
+                (
+                    "category",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sections",
+                        to="helpcenter.category",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sections",
+                        to="helpcenter.section",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'section',
-                'ordering': ['position', 'id'],
+                "verbose_name": "section",
+                "ordering": ["position", "id"],
             },
         ),
         migrations.AddField(
-            model_name='article',
-            name='section',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='articles', to='helpcenter.section'),
+            model_name="article",
+            name="section",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="articles",
+                to="helpcenter.section",
+            ),
         ),
         migrations.CreateModel(
-            name='SectionTranslation',
+            name="SectionTranslation",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('locale', models.CharField(choices=helpcenter.models.all_locales, max_length=20, verbose_name='locale')),
-                ('title', models.CharField(max_length=300, verbose_name='title')),
-                ('body', models.TextField(blank=True, verbose_name='body')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('section', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='translations', to='helpcenter.section')),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "locale",
+                    models.CharField(
+                        choices=helpcenter.models.all_locales, max_length=20, verbose_name="locale"
+                    ),
+                ),
+                ("title", models.CharField(max_length=300, verbose_name="title")),
+                ("body", models.TextField(blank=True, verbose_name="body")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "section",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="translations",
+                        to="helpcenter.section",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ArticleTranslation',
+            name="ArticleTranslation",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('locale', models.CharField(choices=helpcenter.models.all_locales, max_length=20, verbose_name='locale')),
-                ('title', models.CharField(max_length=300, verbose_name='title')),
-                ('body', models.TextField(blank=True, verbose_name='body')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('draft', models.BooleanField(default=True, verbose_name='draft')),
-                ('format', models.CharField(choices=[('markdown', 'Markdown'), ('html', 'HTML')], default='markdown', max_length=10, verbose_name='format')),
-                ('html', models.TextField(default='', editable=False)),
-                ('search_title', models.TextField(default='', editable=False)),
-                ('search_text', models.TextField(default='', editable=False)),
-                ('article', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='translations', to='helpcenter.article')),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('updated_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "locale",
+                    models.CharField(
+                        choices=helpcenter.models.all_locales, max_length=20, verbose_name="locale"
+                    ),
+                ),
+                ("title", models.CharField(max_length=300, verbose_name="title")),
+                ("body", models.TextField(blank=True, verbose_name="body")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("draft", models.BooleanField(default=True, verbose_name="draft")),
+                (
+                    "format",
+                    models.CharField(
+                        choices=[("markdown", "Markdown"), ("html", "HTML")],
+                        default="markdown",
+                        max_length=10,
+                        verbose_name="format",
+                    ),
+                ),
+                ("html", models.TextField(default="", editable=False)),
+                ("search_title", models.TextField(default="", editable=False)),
+                ("search_text", models.TextField(default="", editable=False)),
+                (
+                    "article",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="translations",
+                        to="helpcenter.article",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "updated_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('article', 'locale'), name='article_locale_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("article", "locale"), name="article_locale_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='CategoryTranslation',
+            name="CategoryTranslation",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('locale', models.CharField(choices=helpcenter.models.all_locales, max_length=20, verbose_name='locale')),
-                ('title', models.CharField(max_length=300, verbose_name='title')),
-                ('body', models.TextField(blank=True, verbose_name='body')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('category', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='translations', to='helpcenter.category')),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "locale",
+                    models.CharField(
+                        choices=helpcenter.models.all_locales, max_length=20, verbose_name="locale"
+                    ),
+                ),
+                ("title", models.CharField(max_length=300, verbose_name="title")),
+                ("body", models.TextField(blank=True, verbose_name="body")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "category",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="translations",
+                        to="helpcenter.category",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('category', 'locale'), name='category_locale_once')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("category", "locale"), name="category_locale_once"
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='section',
-            index=models.Index(fields=['category', 'position', 'id'], name='section_in_category'),
+            model_name="section",
+            index=models.Index(fields=["category", "position", "id"], name="section_in_category"),
         ),
         migrations.AddIndex(
-            model_name='article',
-            index=models.Index(fields=['audience', 'section', 'published'], name='article_by_audience'),
+            model_name="article",
+            index=models.Index(
+                fields=["audience", "section", "published"], name="article_by_audience"
+            ),
         ),
         migrations.AddIndex(
-            model_name='article',
-            index=models.Index(fields=['position', 'id', 'audience', 'section', 'published'], name='article_in_order'),
+            model_name="article",
+            index=models.Index(
+                fields=["position", "id", "audience", "section", "published"],
+                name="article_in_order",
+            ),
         ),
         migrations.AddIndex(
-            model_name='article',
-            index=models.Index(fields=['section', 'published', 'audience'], name='article_in_section'),
+            model_name="article",
+            index=models.Index(
+                fields=["section", "published", "audience"], name="article_in_section"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sectiontranslation',
-            constraint=models.UniqueConstraint(fields=('section', 'locale'), name='section_locale_once'),
+            model_name="sectiontranslation",
+            constraint=models.UniqueConstraint(
+                fields=("section", "locale"), name="section_locale_once"
+            ),
         ),
     ]

@@ -16,7 +16,9 @@ def create_index(apps, schema_editor):
         )
     else:
         vector = search.vector(TITLE, TEXT)
-        schema_editor.execute(f"CREATE INDEX {search.INDEX} ON {search.TABLE} USING gin (({vector}))")
+        schema_editor.execute(
+            f"CREATE INDEX {search.INDEX} ON {search.TABLE} USING gin (({vector}))"
+        )
 
 
 def drop_index(apps, schema_editor):

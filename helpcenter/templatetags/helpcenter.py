@@ -27,6 +27,12 @@ def item(context: Any, thing: Any) -> dict[str, Any]:
 
 
 @register.simple_tag(takes_context=True)
+def url_of(context: Any, thing: Any) -> str:
+    """The page of a category, section or article in the page's locale."""
+    return str(thing.address(context["site"].locale))
+
+
+@register.simple_tag(takes_context=True)
 def is_restricted(context: Any, thing: Any) -> bool:
     """Whether to show a lock: to staff only, on what not everyone may see."""
     return bool(context["site"].viewer.is_staff) and thing.audience_id != Audience.EVERYONE

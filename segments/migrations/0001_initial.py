@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,102 +16,223 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Actor',
+            name="Actor",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Audience',
+            name="Audience",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(editable=False, max_length=64, unique=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.CharField(editable=False, max_length=64, unique=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Token',
+            name="Token",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', models.CharField(max_length=64)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("value", models.CharField(max_length=64)),
             ],
         ),
         migrations.CreateModel(
-            name='Change',
+            name="Change",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('actor', models.CharField(max_length=200, null=True)),
-                ('model', models.CharField(max_length=100)),
-                ('object_id', models.CharField(max_length=100)),
-                ('field', models.CharField(max_length=100)),
-                ('before', models.TextField(null=True)),
-                ('after', models.TextField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("actor", models.CharField(max_length=200, null=True)),
+                ("model", models.CharField(max_length=100)),
+                ("object_id", models.CharField(max_length=100)),
+                ("field", models.CharField(max_length=100)),
+                ("before", models.TextField(null=True)),
+                ("after", models.TextField(null=True)),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['model', 'object_id', 'id'], name='segments_change_object')],
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(fields=["model", "object_id", "id"], name="segments_change_object")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Segment',
+            name="Segment",
             fields=[
-                ('id', models.BigIntegerField(default=segments.models.random_id, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200, unique=True, verbose_name='name')),
-                ('description', models.TextField(blank=True, verbose_name='description')),
-                ('user_type', models.CharField(choices=[('signed_in_users', 'Signed-in users'), ('staff', 'Staff'), ('end_users', 'End users')], default='signed_in_users', max_length=20, verbose_name='user type')),
-                ('conditions', models.JSONField(blank=True, default=list, verbose_name='conditions')),
-                ('built_in', models.CharField(editable=False, max_length=20, null=True, unique=True)),
-                ('version', models.PositiveIntegerField(default=1, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.BigIntegerField(
+                        default=segments.models.random_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True, verbose_name="name")),
+                ("description", models.TextField(blank=True, verbose_name="description")),
+                (
+                    "user_type",
+                    models.CharField(
+                        choices=[
+                            ("signed_in_users", "Signed-in users"),
+                            ("staff", "Staff"),
+                            ("end_users", "End users"),
+                        ],
+                        default="signed_in_users",
+                        max_length=20,
+                        verbose_name="user type",
+                    ),
+                ),
+                (
+                    "conditions",
+                    models.JSONField(blank=True, default=list, verbose_name="conditions"),
+                ),
+                (
+                    "built_in",
+                    models.CharField(editable=False, max_length=20, null=True, unique=True),
+                ),
+                ("version", models.PositiveIntegerField(default=1, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ['name', 'id'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('user_type__in', ['signed_in_users', 'staff', 'end_users'])), name='segments_segment_user_type'), models.CheckConstraint(condition=models.Q(('built_in', None), ('built_in', models.F('user_type')), _connector='OR'), name='segments_segment_built_in')],
+                "ordering": ["name", "id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("user_type__in", ["signed_in_users", "staff", "end_users"])
+                        ),
+                        name="segments_segment_user_type",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("built_in", None), ("built_in", models.F("user_type")), _connector="OR"
+                        ),
+                        name="segments_segment_built_in",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AudienceSegment',
+            name="AudienceSegment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('audience', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='links', to='segments.audience')),
-                ('segment', models.ForeignKey(on_delete=segments.models.cascade_unless_used, related_name='links', to='segments.segment')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "audience",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="links",
+                        to="segments.audience",
+                    ),
+                ),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        on_delete=segments.models.cascade_unless_used,
+                        related_name="links",
+                        to="segments.segment",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='audience',
-            name='segments',
-            field=models.ManyToManyField(related_name='audiences', through='segments.AudienceSegment', to='segments.segment'),
+            model_name="audience",
+            name="segments",
+            field=models.ManyToManyField(
+                related_name="audiences", through="segments.AudienceSegment", to="segments.segment"
+            ),
         ),
         migrations.CreateModel(
-            name='SegmentPerson',
+            name="SegmentPerson",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('included', 'always in'), ('excluded', 'never in')], default='included', max_length=10)),
-                ('until', models.DateTimeField(blank=True, help_text='In force until then; empty means always.', null=True)),
-                ('segment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='people', to='segments.segment')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='person')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("included", "always in"), ("excluded", "never in")],
+                        default="included",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "until",
+                    models.DateTimeField(
+                        blank=True, help_text="In force until then; empty means always.", null=True
+                    ),
+                ),
+                (
+                    "segment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="people",
+                        to="segments.segment",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'named person',
-                'verbose_name_plural': 'named people',
+                "verbose_name": "named person",
+                "verbose_name_plural": "named people",
             },
         ),
         migrations.AddConstraint(
-            model_name='audiencesegment',
-            constraint=models.UniqueConstraint(fields=('audience', 'segment'), name='segments_audience_segment_once'),
+            model_name="audiencesegment",
+            constraint=models.UniqueConstraint(
+                fields=("audience", "segment"), name="segments_audience_segment_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='segmentperson',
-            index=models.Index(fields=['user', 'segment'], name='segments_person_user'),
+            model_name="segmentperson",
+            index=models.Index(fields=["user", "segment"], name="segments_person_user"),
         ),
         migrations.AddConstraint(
-            model_name='segmentperson',
-            constraint=models.UniqueConstraint(fields=('segment', 'user', 'kind'), name='segments_person_once'),
+            model_name="segmentperson",
+            constraint=models.UniqueConstraint(
+                fields=("segment", "user", "kind"), name="segments_person_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='segmentperson',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['included', 'excluded'])), name='segments_person_kind'),
+            model_name="segmentperson",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("kind__in", ["included", "excluded"])),
+                name="segments_person_kind",
+            ),
         ),
     ]

@@ -52,7 +52,12 @@ def find_thing(label: str, pk: str) -> Any:
     try:
         # The base manager: whoever runs commands on the server may explain hidden objects.
         return models[label.lower()]._base_manager.get(pk=pk)
-    except (models[label.lower()].DoesNotExist, ValueError, ValidationError, OverflowError) as error:
+    except (
+        models[label.lower()].DoesNotExist,
+        ValueError,
+        ValidationError,
+        OverflowError,
+    ) as error:
         raise CommandError(f"There is no {label} with the id {pk!r}.") from error
 
 
@@ -64,7 +69,9 @@ def describe(explanation: Explanation) -> list[str]:
     if explanation.bypass:
         lines.append(explanation.bypass)
     for level in explanation.chain:
-        lines.append(f"{_tick(level.admits)} {level.thing._meta.verbose_name} “{level.thing}” {level.words}")
+        lines.append(
+            f"{_tick(level.admits)} {level.thing._meta.verbose_name} “{level.thing}” {level.words}"
+        )
         for reason in level.segments:
             lines.append(f"    {_tick(reason.is_member)} “{reason.segment}”: {reason.words}")
             for condition in reason.conditions:
