@@ -18,5 +18,8 @@ class SessionStore(db.SessionStore):
         key = self.session_key
         self.clear()
         self._session_key = None
+        if key is None:
+            # delete(None) deletes whatever session there is by then: the next one.
+            return
         using = router.db_for_write(self.model)
         transaction.on_commit(lambda: self.delete(key), using=using)

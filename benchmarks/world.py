@@ -4,6 +4,7 @@ The same seed gives the same rows on every database. Rows are written by COPY or
 the triggers off: a benchmark of reading need not wait for the history of its own making.
 """
 
+import json
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ class Size:
     sections: int = 1_000
 
 
-class ArticleSegment(models.Model):
+class ArticleSegment(models.Model):  # noqa: DJ008
     """The textbook's table: an article is for the members of any of its segments."""
 
     pk = models.CompositePrimaryKey("article_id", "segment_id")
@@ -48,7 +49,7 @@ class ArticleSegment(models.Model):
         db_table = "textbook_article_segment"
 
 
-class SectionSegment(models.Model):
+class SectionSegment(models.Model):  # noqa: DJ008
     """The same for sections."""
 
     pk = models.CompositePrimaryKey("section_id", "segment_id")
@@ -94,24 +95,42 @@ class World:
                 step()
             say("statistics")
             self.analyze()
+        say("done")
 
     def rules(self) -> None:
         """Segments with one condition each, on an organization or on a tag, and audiences."""
         organizations = ((pk, f"org {pk}", f"org {pk}") for pk in self.values[::2])
         self._insert(Organization, organizations, ["id", "name", "key"])
         self._insert(Tag, ((pk, f"tag {pk}") for pk in self.values[1::2]), ["id", "name"])
+        same = ("signed_in_users", "", 1, self.now, self.now)
         self._insert(
             Segment,
             (
-                (pk, f"segment {n}", "", "signed_in_users", _condition(n, value), 1, self.now, self.now)
-                for n, (pk, value) in enumerate(zip(self.segments, self.values, strict=True))
+                (pk, f"segment {number}", _condition(number, value), *same)
+                for number, (pk, value) in enumerate(zip(self.segments, self.values, strict=True))
             ),
-            ["id", "name", "description", "user_type", "conditions"]
-            + ["version", "created_at", "updated_at"],
+            ["id", "name", "conditions", "user_type", "description", "version"]
+            + ["created_at", "updated_at"],
         )
         self._insert(Audience, ((pk, f"{pk:064}") for pk in self.audiences), ["id", "key"])
         links = ((pk, each) for pk, segments in self.audiences.items() for each in segments)
         self._insert(AudienceSegment, links, ["audience_id", "segment_id"])
+
+    def more_segments(self, count: int) -> None:
+        """Segments that nothing uses, each with two conditions."""
+        organizations, tags = self.values[::2], self.values[1::2]
+        choose = self.random.choice
+        Segment.objects.using(self.using).bulk_create(
+            Segment(
+                pk=pk,
+                name=f"segment {pk}",
+                conditions=[
+                    _named("organization", "any", choose(organizations)),
+                    _named("tag", "none", f"tag {choose(tags)}", f"tag {choose(tags)}"),
+                ],
+            )
+            for pk in self._ids(count)
+        )
 
     def shelves(self) -> None:
         """Categories for everyone, and sections, a third of them restricted, nested up to five."""
@@ -134,10 +153,11 @@ class World:
             if parent and depth[parent.pk] == 5:
                 parent = None
             depth[pk] = depth[parent.pk] + 1 if parent else 1
+            category = parent.category_id if parent else self.random.choice(self.categories)
             rows.append(
                 Section(
                     pk=pk,
-                    category_id=parent.category_id if parent else self.random.choice(self.categories),
+                    category_id=category,
                     parent_id=parent.pk if parent else None,
                     audience_id=self._audience(everyone=0.67, nobody=0.01),
                     position=number,
@@ -154,7 +174,7 @@ class World:
         return self.random.randrange(3, len(self.audiences) + 3)
 
     def articles(self) -> None:
-        """A fifth for everyone, a twentieth for nobody, the rest for segments; one in ten a draft."""
+        """20 % for everyone, 5 % for nobody, the rest for segments; one in ten is a draft."""
         self.article_rows = [
             (
                 pk,
@@ -191,10 +211,7 @@ class World:
     def _add_people(self, ids: Iterable[int], role: str) -> None:
         self._insert(
             User,
-            (
-                (pk, f"person{pk}@example.com", "", "", role, True, self.now)
-                for pk in ids
-            ),
+            ((pk, f"person{pk}@example.com", "", "", role, True, self.now) for pk in ids),
             ["id", "email", "password", "name", "role", "is_active", "date_joined"],
         )
 
@@ -213,7 +230,9 @@ class World:
             editor.create_model(ArticleSegment)
             editor.create_model(SectionSegment)
         articles = (
-            (row[0], segment) for row in self.article_rows for segment in self.audiences.get(row[2], ())
+            (row[0], segment)
+            for row in self.article_rows
+            for segment in self.audiences.get(row[2], ())
         )
         self._insert(ArticleSegment, articles, ["article_id", "segment_id"])
         sections = (
@@ -224,9 +243,14 @@ class World:
         self._insert(SectionSegment, sections, ["section_id", "segment_id"])
 
     def analyze(self) -> None:
-        """Let the planner know what is there, as PostgreSQL does by itself."""
-        with connections[self.using].cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE" if cursor.db.vendor == "postgresql" else "ANALYZE")
+        """Let PostgreSQL's planner know what is there, as it does by itself before long.
+
+        SQLite has no statistics unless somebody asks for them, so here it has none either.
+        """
+        connection = connections[self.using]
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM ANALYZE")
 
     def _insert(self, model: Any, rows: Iterable[tuple[Any, ...]], columns: list[str]) -> None:
         connection = connections[self.using]
@@ -244,9 +268,14 @@ class World:
 
 
 def _condition(number: int, value: int) -> str:
+    """The only condition of a segment: every other one asks for a tag."""
     if number % 2:
-        return f'[{{"attribute": "tag", "operator": "any", "values": ["tag {value}"]}}]'
-    return f'[{{"attribute": "organization", "operator": "any", "values": [{value}]}}]'
+        return json.dumps([_named("tag", "any", f"tag {value}")])
+    return json.dumps([_named("organization", "any", value)])
+
+
+def _named(attribute: str, operator: str, *values: Any) -> dict[str, Any]:
+    return {"attribute": attribute, "operator": operator, "values": list(values)}
 
 
 @contextmanager

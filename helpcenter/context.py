@@ -101,8 +101,8 @@ def site_of(request: Any) -> Site:
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `site`."""
-    return {"site": site_of(request)}
+    """Context processor: `here`, the `Site`. (allauth's pages have a `site` of their own.)"""
+    return {"here": site_of(request)}
 
 
 def language_name(locale: str) -> str:

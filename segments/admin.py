@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import NestedObjects
+from django.core.exceptions import PermissionDenied
 from django.db.models.deletion import ProtectedError
 from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.translation import gettext as _
@@ -22,6 +23,12 @@ class RefusesGracefully(admin.ModelAdmin):
         """As usual, and what conditions name is protected."""
         listed, counts, missing, protected = super().get_deleted_objects(objs, request)
         return listed, counts, missing, [*protected, *protection.refusals(objs)]
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """As usual, but permission comes before existence: else the answer would tell of it."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        return super().history_view(request, object_id, extra_context)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """As usual; a refusal becomes a message and nothing is saved."""
@@ -143,7 +150,7 @@ class SegmentAdmin(RefusesGracefully):
     """Segments, for those whom the project lets manage them."""
 
     form = SegmentForm
-    fields = ["name", "description", "user_type", "conditions", "version"]
+    fields = ["name", "description", "user_type", "conditions", "seen_version"]
     inlines = [SegmentPersonInline]
     list_display = ["name", "user_type", "is_built_in", "updated_at"]
     list_filter = ["user_type"]
@@ -166,7 +173,7 @@ class SegmentAdmin(RefusesGracefully):
     def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
         """Store the version that was edited; another editor's is never overwritten unseen."""
         if change:
-            obj.version = form.cleaned_data["version"]
+            obj.version = form.cleaned_data["seen_version"]
         obj.save()
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -157,6 +158,9 @@ def _parents(model: Any) -> set[Any]:
 def check_triggers(databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """The triggers that renew the token and write the history are all there."""
     found: list[CheckMessage] = []
+    # `migrate` asks for the checks first, and it is what puts the triggers back.
+    if sys.argv[1:2] == ["migrate"]:
+        return found
     for alias in databases or []:
         connection = connections[alias]
         if "segments_token" not in connection.introspection.table_names():

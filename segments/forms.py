@@ -59,7 +59,8 @@ class AudienceField(forms.MultipleChoiceField):
 class SegmentForm(forms.ModelForm):
     """Edits a segment, and says so when somebody else was faster."""
 
-    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    # Not `version`: the model field is not editable, and this is what the editor saw.
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     class Meta:
         model = Segment
@@ -67,11 +68,11 @@ class SegmentForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["version"] = self.instance.version
+        self.initial["seen_version"] = self.instance.version
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        edited = self.cleaned_data.get("version")
+        edited = self.cleaned_data.get("seen_version")
         if not self.instance._state.adding and edited != self.instance.version:
             self._report_conflict()
         return cleaned
@@ -79,7 +80,7 @@ class SegmentForm(forms.ModelForm):
     def _report_conflict(self) -> None:
         """Show both versions; what was typed stays, and saving once more is a decision."""
         for name in self.changed_data:
-            if name != "version":
+            if name != "seen_version":
                 stored = self.initial.get(name)
                 words = _("Stored meanwhile: %s") % (stored if stored else "–")
                 self.add_error(name, words)
@@ -90,8 +91,8 @@ class SegmentForm(forms.ModelForm):
                 "(version %(yours)s). Nothing was saved. Your version is below; save again to "
                 "replace the stored one."
             )
-            % {"stored": self.instance.version, "yours": self.cleaned_data.get("version")},
+            % {"stored": self.instance.version, "yours": self.cleaned_data.get("seen_version")},
         )
         data: Any = self.data.copy()  # type: ignore[attr-defined]
-        data[self.add_prefix("version")] = str(self.instance.version)
+        data[self.add_prefix("seen_version")] = str(self.instance.version)
         self.data = data

@@ -35,7 +35,8 @@ class Viewer:
     audiences: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
+# Compared by identity: hashing every condition again would cost more than asking it.
+@dataclass(frozen=True, eq=False)
 class Rule:
     """One segment, ready to be asked."""
 

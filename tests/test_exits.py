@@ -5,6 +5,7 @@ are unknown here fails the test.
 """
 
 import re
+from urllib.parse import quote, quote_plus
 
 import pytest
 from django.core.files.base import ContentFile
@@ -65,9 +66,7 @@ def hide_something(shown):
     inner = SectionFactory(
         title=f"{CANARY} inner", category=section.category, parent=section, audience=everyone
     )
-    empty = SectionFactory(
-        title=f"{CANARY} empty", category=section.category, audience=everyone
-    )
+    empty = SectionFactory(title=f"{CANARY} empty", category=section.category, audience=everyone)
     body = f"{CANARY} body"
     article = ArticleFactory(
         title=f"{CANARY} article", body=body, section=shown.section, audience=hidden, promoted=True
@@ -91,18 +90,16 @@ def hide_something(shown):
     }
 
 
-# Where a URL wants to know which: the kinds of hidden objects to try.
-MISSING_ID = 987654321987
-NAMES = {"category": "category", "section": "section", "article": "article"}
-ADMIN_MODELS = {"articles": "article", "sections": "section"}
+METHODS = ["GET", "HEAD", "OPTIONS"]
+# The URLs that want to know which, and so are asked for hidden objects.
+NAMED = {"category", "section", "article"}
 
 
 def arguments(name, pattern, hidden):
     """All combinations of arguments to call a URL with; fails for arguments it does not know."""
     wanted = set(pattern.pattern.converters) or set(pattern.pattern.regex.groupindex)
-    if name.rpartition(":")[2] in NAMES and "name" in wanted:
-        things = hidden[name.rpartition(":")[2]]
-        slugs = [f"{thing.pk}{tail}" for thing in things for tail in ("", f"-{CANARY}")]
+    if name in NAMED:
+        slugs = [f"{thing.pk}{tail}" for thing in hidden[name] for tail in ("", f"-{CANARY}")]
         return [{"locale": locale, "name": slug} for locale in ("en-us", "fr") for slug in slugs]
     if wanted == {"pk", "name"}:
         return [{"pk": a.pk, "name": a.file_name} for a in hidden["attachment"]]
@@ -161,7 +158,8 @@ def answer(client, method, address):
     """Status, headers and body, without what differs between two equal requests."""
     response = client.generic(method, address)
     body = b"".join(response.streaming_content) if response.streaming else response.content
-    headers = {k: v for k, v in response.headers.items() if k not in {"Date", "Set-Cookie"}}
+    moments = {"Date", "Expires", "Set-Cookie"}
+    headers = {k: v for k, v in response.headers.items() if k not in moments}
     text = body.decode("utf-8", "replace")
     text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", text)
     return response.status_code, headers, text
@@ -173,7 +171,7 @@ def walk(cast, names, found):
     for name in names:
         client = client_of(cast[name])
         for address in found:
-            for method in ("GET", "HEAD", "OPTIONS"):
+            for method in METHODS if address.startswith("/hc") else METHODS[:1]:
                 answers[name, method, address] = answer(client, method, address)
     return answers
 
@@ -183,8 +181,11 @@ def leaks(answers):
     found = []
     for (name, method, address), (status, headers, text) in answers.items():
         said = f"{headers} {text}".lower()
-        for asked in {address.lower(), address.lower().rpartition("=")[2]}:
-            said = said.replace(asked, "").replace(asked.replace("/", "%2f"), "")
+        asked = address.lower()
+        query = asked.rpartition("=")[2]
+        forms = (asked, quote(asked), quote(asked, safe=""), query, quote(query), quote_plus(query))
+        for question in forms:
+            said = said.replace(question.lower(), "")
         if CANARY in said:
             found.append((name, method, address, status))
     return found
@@ -204,9 +205,7 @@ def test_the_walk_finds_what_the_admin_sees(cast, shown):
     seen = {address for _, _, address, _ in leaks(walk(cast, ["ada"], addresses(hidden)))}
     article, attachment = hidden["article"][0], hidden["attachment"][0]
     assert "/hc/en-us" in seen
-    assert f"/hc/en-us/articles/{article.pk}-{CANARY}" in seen or any(
-        str(article.pk) in address for address in seen
-    )
+    assert any(f"/articles/{article.pk}" in address for address in seen)
     assert any(str(attachment.pk) in address for address in seen)
 
 
@@ -246,9 +245,7 @@ def test_counts_of_shelves_do_not_tell(cast, shown):
     """A category whose only article is hidden is as missing as one that never was."""
     everyone = Audience.everyone()
     section = SectionFactory(
-        category=CategoryFactory(
-            help_center=shown.section.category.help_center, audience=everyone
-        ),
+        category=CategoryFactory(help_center=shown.section.category.help_center, audience=everyone),
         audience=everyone,
     )
     ArticleFactory(section=section, audience=Audience.nobody())

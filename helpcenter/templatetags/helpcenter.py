@@ -6,17 +6,15 @@ from typing import Any
 
 from django import template
 
-from helpcenter.context import language_name
 from segments.models import Audience
 
 register = template.Library()
-register.filter(language_name)
 
 
 @register.inclusion_tag("includes/item.html", takes_context=True)
 def item(context: Any, thing: Any) -> dict[str, Any]:
     """A link to a category, section or article: its title, language, draft mark and lock."""
-    locale = context["site"].locale
+    locale = context["here"].locale
     return {
         "thing": thing,
         "address": thing.address(locale),
@@ -29,19 +27,19 @@ def item(context: Any, thing: Any) -> dict[str, Any]:
 @register.simple_tag(takes_context=True)
 def url_of(context: Any, thing: Any) -> str:
     """The page of a category, section or article in the page's locale."""
-    return str(thing.address(context["site"].locale))
+    return str(thing.address(context["here"].locale))
 
 
 @register.simple_tag(takes_context=True)
 def is_restricted(context: Any, thing: Any) -> bool:
     """Whether to show a lock: to staff only, on what not everyone may see."""
-    return bool(context["site"].viewer.is_staff) and thing.audience_id != Audience.EVERYONE
+    return bool(context["here"].viewer.is_staff) and thing.audience_id != Audience.EVERYONE
 
 
 @register.simple_tag(takes_context=True)
 def other_language(context: Any, words: Any) -> str:
     """The language of the words where it is not the page's own, for a `lang` attribute."""
-    return _other_language(words, context["site"].locale)
+    return _other_language(words, context["here"].locale)
 
 
 def _other_language(words: Any, locale: str) -> str:

@@ -33,7 +33,9 @@ def cells():
     ]
     head, *body = rows
     assert [name.lower() for name in head[1:]] == list(PEOPLE)
-    return [(row[0], role, cell) for row in body for role, cell in zip(PEOPLE, row[1:], strict=True)]
+    return [
+        (row[0], role, cell) for row in body for role, cell in zip(PEOPLE, row[1:], strict=True)
+    ]
 
 
 @pytest.fixture
@@ -136,9 +138,9 @@ ACTIONS = {
     "read an article for nobody, in their care": lambda client, person, article: (
         article.is_visible_to(person)
     ),
-    "read its drafts": lambda client, person, article: (
-        article.translations.get(locale="fr").is_visible_to(person)
-    ),
+    "read its drafts": lambda client, person, article: article.translations.get(
+        locale="fr"
+    ).is_visible_to(person),
     "open the admin": lambda client, person, article: opens(client, "index"),
     "create an article": lambda client, person, article: creates(client, article),
     "edit its words": lambda client, person, article: (

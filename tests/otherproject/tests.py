@@ -82,7 +82,7 @@ class TheRule(Library):
         self.assertEqual(self.seen_by(self.ann), {"Open"})
 
     def test_notes_follow_their_report(self):
-        self.assertEqual([str(note) for note in Note.objects.visible_to(self.eve)], ["Note on Open"])
+        self.assertEqual(Note.objects.visible_to(self.eve).get().report, self.open)
         self.assertEqual(Note.objects.visible_to(self.ann).count(), 3)
 
     def test_a_moved_folder_takes_its_reports_along(self):
@@ -155,14 +155,14 @@ class Attributes(Library):
         self.assert_members([self.ann], ["region any", str(self.north.pk)])
 
     def test_none_includes_those_without_any_value(self):
-        self.assert_members(
-            [self.bob, self.eve, self.root], ["region none", str(self.north.pk)]
-        )
+        self.assert_members([self.bob, self.eve, self.root], ["region none", str(self.north.pk)])
 
     def test_a_named_value_cannot_be_deleted(self):
         segment("Northerners", ["region any", str(self.north.pk)])
         with self.assertRaisesMessage(ProtectedError, "Northerners"):
             self.north.delete()
+
+    def test_a_named_value_cannot_be_deleted_in_bulk_either(self):
         with self.assertRaisesMessage(ProtectedError, "Partners"):
             Tag.objects.filter(name="partner").delete()
 

@@ -82,6 +82,8 @@ class Note(InheritsAudience):  # no audience of its own: seen by whoever sees th
 
     def __str__(self) -> str:
         return self.text
+
+
 # [/readme]
 
 

@@ -17,6 +17,8 @@ class ReportList(VisibleToViewerMixin, ListView):
 
 class ReportDetail(VisibleToViewerMixin, DetailView):  # hidden -> 404, as if it were missing
     model = Report
+
+
 # [/readme]
 
 
@@ -31,6 +33,8 @@ class ReportViewSet(ReadOnlyModelViewSet):
     queryset = Report.objects.order_by("id")
     serializer_class = ReportSerializer
     filter_backends = [VisibleToViewerFilter]  # list and detail
+
+
 # [/readme]
 
 
