@@ -79,9 +79,12 @@ class Site:
     @property
     def sign_in_address(self) -> str:
         """The sign-in page, which leads back here unless this is a page about signing in."""
-        address, here = reverse("account_login"), self.request.get_full_path()
-        accounts = address.removesuffix("login/")
-        return address if here.startswith(accounts) else f"{address}?{urlencode({'next': here})}"
+        # The people of the demo have no passwords: there one signs in by choosing somebody.
+        address = reverse("start" if self.is_demo else "account_login")
+        here = self.request.get_full_path()
+        if here.startswith(reverse("account_login").removesuffix("login/")):
+            return address
+        return f"{address}?{urlencode({'next': here})}"
 
     @cached_property
     def demo_people(self) -> Any:
@@ -95,9 +98,9 @@ class Site:
 
 def site_of(request: Any) -> Site:
     """The one `Site` of a request."""
-    if not hasattr(request, "site"):
-        request.site = Site(request)
-    return request.site  # type: ignore[no-any-return]
+    if not hasattr(request, "here"):
+        request.here = Site(request)
+    return request.here  # type: ignore[no-any-return]
 
 
 def site(request: HttpRequest) -> dict[str, Any]:

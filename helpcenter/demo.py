@@ -136,6 +136,7 @@ def start(request: HttpRequest) -> HttpResponse:
     help_center = HelpCenter.objects.current()
     context = {"cards": cards, "current": people_of(site_of(request).user).current}
     context |= {"name": help_center.name if help_center else content.NAME}
+    context |= {"next": request.GET.get("next", "")}
     return render(request, "demo.html", context)
 
 

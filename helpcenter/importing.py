@@ -67,6 +67,8 @@ EVERYONE = "everyone"
 ACTOR = "import_markdown"
 # Ids made here are above those that are counted, as random ones are.
 LOWEST_ID = 2**32
+# What of a translation follows from a file.
+WORDS = ("title", "body", "format", "html", "search_title", "search_text")
 
 Result = TypeVar("Result")
 # Called with what is being done, how much of it is done, and of how much.
@@ -98,6 +100,12 @@ class Report:
     # What is in the help center and not in the folder.
     missing: list[str] = field(default_factory=list)
 
+    def count(self, kind: str, created: int, updated: int, of: int) -> None:
+        """Note how many of a kind there are, and what became of them."""
+        unchanged = of - created - updated
+        for what, n in (("created", created), ("updated", updated), ("unchanged", unchanged)):
+            self.counts[kind, what] = n
+
 
 def import_markdown(
     root: Path,
@@ -115,28 +123,27 @@ def import_markdown(
     Without `allow_wider` nothing that is stored is moved or published where more people would see
     it than before, except what `restrict` names. A dry run changes nothing and reports the same.
     """
-    check_locale(locale)
+    check_locale(locale, HelpCenter.objects.current())
     tree, restricted = _read(root, restrict)
     source = _Source(tree, locale, hosts)
     source.refuse_equal_ids()
-    outer = snapshot.writing() if dry_run else nullcontext()
-    with outer:
-        # First, and in a transaction of its own: the lock on the token of the rules is held briefly.
+    with snapshot.writing() if dry_run else nullcontext():
+        # First, and in a transaction of its own: the token of the rules is locked only briefly.
         audiences = _retried(lambda: _intern(audience, restricted))
         source.render_what_differs(progress)
-        report = _retried(
-            lambda: _carry_out(_Plan(source, audiences, allow_wider), dry_run, progress)
-        )
+        plan = partial(_Plan, source, audiences, allow_wider)
+        report = _retried(lambda: _carry_out(plan, dry_run, progress))
         if dry_run:
             transaction.set_rollback(True)
     return report
 
 
-def check_locale(locale: str) -> None:
-    """ImportRefused for a locale that the installation does not know."""
-    accepted = dict(settings.LANGUAGES)
+def check_locale(locale: str, help_center: HelpCenter | None) -> None:
+    """ImportRefused for a locale that the help center, or without one the site, does not speak."""
+    accepted = help_center.locales if help_center else [*dict(settings.LANGUAGES)]
     if locale not in accepted:
-        words = f"The locale {locale!r} is not known.{did_you_mean(locale, accepted)}"
+        whose = f"The help center “{help_center}”" if help_center else "This site"
+        words = f"{whose} does not speak {locale!r}.{did_you_mean(locale, accepted)}"
         raise ImportRefused([f"{words} Accepted: {', '.join(accepted)}."])
 
 
@@ -191,7 +198,7 @@ class _Source:
         for article in self.articles:
             self.ids[article.path] = article.source_id or path_id("article", article.path)
         self.dead_links: list[Problem] = []
-        self._rendered: dict[PurePosixPath, ArticleTranslation] = {}
+        self._words: dict[PurePosixPath, dict[str, Any]] = {}
         self._addresses = self._page_addresses()
         self.bodies = {each.path: self._body(each, hosts) for each in self.articles}
 
@@ -238,19 +245,17 @@ class _Source:
             inline=True,
         )
 
-    def words(self, article: SourceArticle) -> ArticleTranslation:
-        """The translation, not stored, that the file is; rendered once."""
-        if article.path not in self._rendered:
+    def words(self, article: SourceArticle) -> dict[str, Any]:
+        """The fields of the translation that follow from the file; rendered once."""
+        if article.path not in self._words:
             words = ArticleTranslation(
-                article_id=self.ids[article.path],
-                locale=self.locale,
                 title=article.title,
                 body=self.bodies[article.path],
                 format=ArticleTranslation.MARKDOWN,
             )
             words.derive()
-            self._rendered[article.path] = words
-        return self._rendered[article.path]
+            self._words[article.path] = {name: getattr(words, name) for name in WORDS}
+        return self._words[article.path]
 
     def render_what_differs(self, progress: Progress) -> None:
         """Render, before others have to wait for it, what is not stored as it is here."""
@@ -363,13 +368,16 @@ class _Rows:
 
     def __init__(self, rows: QuerySet[Any], key: str = "pk") -> None:
         self.manager = rows.model._base_manager
-        self.stored = {getattr(row, key): row for row in rows}
+        self.key = key
+        # The stored and the new ones, by their key.
+        self.known = {getattr(row, key): row for row in rows}
         self.new: list[Any] = []
         self.changed: dict[Any, set[str]] = {}
 
     def add(self, **values: Any) -> Any:
         row = self.manager.model(**values)
         self.new.append(row)
+        self.known[getattr(row, self.key)] = row
         return row
 
     def update(self, row: Any, **values: Any) -> None:
@@ -382,12 +390,6 @@ class _Rows:
     def touch(self, row: Any) -> None:
         """Note that something around the row has changed."""
         self.changed.setdefault(row, set()).add("updated_at")
-
-    def count(self, report: Report, kind: str, of: int) -> None:
-        created, updated = len(self.new), len(self.changed)
-        report.counts[kind, "created"] = created
-        report.counts[kind, "updated"] = updated
-        report.counts[kind, "unchanged"] = of - created - updated
 
     def write(self) -> None:
         self.manager.bulk_create(self.new)
@@ -437,7 +439,8 @@ class _Plan:
     # Reading the database
 
     def find_help_center(self) -> None:
-        center = HelpCenter._base_manager.order_by("created_at", "id").first()
+        center = HelpCenter.objects.current()
+        check_locale(self.locale, center)
         self.creates_help_center = center is None
         if center is None:
             center = HelpCenter(
@@ -446,9 +449,6 @@ class _Plan:
                 locales=[self.locale],
                 audience_id=self.audiences.default,
             )
-        elif self.locale not in center.locales:
-            words = f"The help center “{center}” does not speak {self.locale!r}."
-            raise ImportRefused([f"{words} Accepted: {', '.join(map(str, center.locales))}."])
         self.help_center = center
         self.report = Report(center.name, self.creates_help_center)
 
@@ -474,8 +474,9 @@ class _Plan:
             ArticleTranslation._base_manager.filter(Among("article_id", ids), locale=locale),
             "article_id",
         )
+        # Who could see the articles so far: the audiences around each.
         self.above_before = {
-            pk: [*self.above(article.section_id)] for pk, article in self.articles.stored.items()
+            pk: [*self.above(article.section_id)] for pk, article in self.articles.known.items()
         }
 
     def refuse_strangers(self) -> None:
@@ -499,20 +500,361 @@ class _Plan:
         if problems:
             raise ImportRefused(problems)
 
+    def sections_up(self, section: int | None) -> list[Any]:
+        """The section and those around it; ends early where the chain is broken."""
+        rows: list[Any] = []
+        while (row := self.sections.known.get(section)) is not None and row not in rows:
+            rows.append(row)
+            section = row.parent_id
+        return rows
+
     def above(self, section: int) -> Iterator[int]:
         """The audiences around an article of a section; nobody where the chain is broken."""
-        yield self.help_center.audience_id
-        new = {row.pk: row for row in self.sections.new}
-        pk: int | None = section
-        for _ in range(Section.audience_depth):
-            row = self.sections.stored.get(pk) or new.get(pk)
-            if row is None:
-                break
-            yield row.audience_id
-            if (pk := row.parent_id) is None:
-                category = self.categories.stored.get(row.category_id)
-                category = category or self.rows.get(self.path_of_new_category(row.category_id))
-                if category:
-                    yield category.audience_id
-                    return
-        yield Audience.NOBODY
+        rows = self.sections_up(section)
+        top = rows[-1] if rows else None
+        category = self.categories.known.get(top.category_id) if top else None
+        if top is None or category is None or top.parent_id or len(rows) > Section.audience_depth:
+            yield Audience.NOBODY
+            return
+        yield from (row.audience_id for row in (*rows, category, self.help_center))
+
+    # Categories and sections
+
+    def place_shelves(self) -> None:
+        """Add those that are needed. Stored ones keep their names and places, which are admins'."""
+        placed = filter(self.is_placed_here, self.source.articles)
+        needed = {folder for article in placed for folder in article.path.parents}
+        for category in self.source.tree.categories:
+            row = self.shelf(self.categories, category, needed)
+            self.name_shelf(self.category_words, category, row)
+        for section in self.source.tree.sections():
+            row = self.shelf(self.sections, section, needed)
+            self.name_shelf(self.section_words, section, row)
+
+    def is_placed_here(self, source: SourceArticle) -> bool:
+        """False for an article of another language, of which this folder has a translation."""
+        row = self.articles.known.get(self.source.ids[source.path])
+        return row is None or row.source_locale == self.locale
+
+    def shelf(
+        self, table: _Rows, source: SourceCategory | SourceSection, needed: set[PurePosixPath]
+    ) -> Any:
+        """The row of a category or a section; None when it has none and needs none."""
+        row = table.known.get(self.source.ids[source.path])
+        if row is not None:
+            if row.source_locale == self.locale:
+                table.update(row, position=source.position)
+            self.restrict(table, row, source.path)
+        elif source.path in needed:
+            row = self.new_row(table, source, **self.place_of(source.path))
+        if row is not None:
+            self.rows[source.path] = row
+        return row
+
+    def new_row(
+        self, table: _Rows, source: SourceCategory | SourceSection | SourceArticle, **place: Any
+    ) -> Any:
+        audience = self.audiences.restricted.get(source.path, self.audiences.default)
+        return table.add(
+            pk=self.source.ids[source.path],
+            audience_id=audience,
+            source_locale=self.locale,
+            position=source.position,
+            **place,
+        )
+
+    def place_of(self, path: PurePosixPath) -> dict[str, Any]:
+        """What a new category or section is in. Where an admin has moved a section, so it is."""
+        parent = self.rows.get(path.parent)
+        if parent is None:
+            return {"help_center_id": self.help_center.pk}
+        if isinstance(parent, Category):
+            return {"category_id": parent.pk}
+        if len(self.sections_up(parent.pk)) >= Section.audience_depth:
+            words = "The section around it was moved in the help center; this would be too deep."
+            raise ImportRefused([Problem(path, 1, words)])
+        return {"category_id": parent.category_id, "parent_id": parent.pk}
+
+    def name_shelf(self, table: _Rows, source: SourceCategory | SourceSection, row: Any) -> None:
+        if row is not None and row.pk not in table.known:
+            table.add(**{table.key: row.pk}, locale=self.locale, title=source.name)
+
+    def restrict(self, table: _Rows, row: Any, path: PurePosixPath) -> None:
+        """Give a stored row the audience that the restrictions name for it, if they do."""
+        audience = self.audiences.restricted.get(path, row.audience_id)
+        if not self.breadth.is_within(audience, row.audience_id):
+            was, now = (Audience.objects.get(pk=pk) for pk in (row.audience_id, audience))
+            self.report.widened.append(f"{path}: for “{now}” now, as --restrict says; was “{was}”")
+        table.update(row, audience_id=audience)
+
+    # Articles
+
+    def place_article(self, source: SourceArticle) -> None:
+        row = self.articles.known.get(self.source.ids[source.path])
+        if row is None:
+            section = self.rows[source.path.parent]
+            row = self.new_row(self.articles, source, section_id=section.pk)
+        else:
+            before = [row.audience_id, *self.above_before[row.pk]]
+            self.restrict(self.articles, row, source.path)
+            if self.is_placed_here(source):
+                self.move(source, row, before)
+        self.rows[source.path] = row
+        self.write_words(source, row)
+
+    def move(self, source: SourceArticle, row: Any, before: list[int]) -> None:
+        """Put a stored article where its file is, unless that shows it to more people."""
+        section = self.rows[source.path.parent].pk
+        if section != row.section_id:
+            # Its id follows from its path, so it was not the file that moved, but an admin.
+            if source.source_id is None:
+                return
+            after = [row.audience_id, *self.above(section)]
+            if not self.may_move(source, row, self.breadth.are_within(after, before)):
+                return
+        self.articles.update(row, section_id=section, position=source.position)
+
+    def may_move(self, source: SourceArticle, row: Any, is_within: bool) -> bool:
+        if is_within:
+            return True
+        words = self.section_words.known.get(row.section_id)
+        old = words.title if words else row.section_id
+        if self.allow_wider:
+            self.report.widened.append(
+                f"{source.path}: moved here from “{old}”, where fewer people could see it"
+            )
+        else:
+            self.report.widened.append(
+                f"{source.path}: left in “{old}”, because more people could see it here"
+                " (--allow-wider moves it)"
+            )
+        return self.allow_wider
+
+    def write_words(self, source: SourceArticle, row: Any) -> None:
+        words = self.words.known.get(row.pk)
+        draft = self.is_draft(source, row, words)
+        if words is None:
+            values = self.source.words(source)
+            self.words.add(article_id=row.pk, locale=self.locale, draft=draft, **values)
+            return
+        self.words.update(words, draft=draft)
+        new = (source.title, self.source.bodies[source.path], ArticleTranslation.MARKDOWN)
+        if (words.title, words.body, words.format) != new:
+            if words.updated_by_id is not None:
+                self.report.replaced.append(f"{source.path}: was edited here since")
+            self.words.update(words, **self.source.words(source))
+
+    def is_draft(self, source: SourceArticle, row: Any, words: Any) -> bool:
+        """As the file says, but what a person made a draft stays one unless wider is allowed."""
+        if source.draft or row._state.adding:
+            return source.draft
+        is_hidden = words.draft if words else not row.published
+        if not is_hidden:
+            return False
+        # An import never sets it, so that a retraction is remembered for good.
+        if (words is None or words.updated_by_id is not None) and not self.allow_wider:
+            self.report.widened.append(
+                f"{source.path}: left a draft, as it was made here (--allow-wider publishes it)"
+            )
+            return True
+        self.report.widened.append(f"{source.path}: was a draft, is published now")
+        return False
+
+    # Labels and files
+
+    def find_labels(self) -> None:
+        self.new_labels: list[tuple[int, str]] = []
+        placed = {
+            self.source.ids[each.path]: each
+            for each in self.source.articles
+            if self.is_placed_here(each)
+        }
+        links = Article.labels.through._base_manager.filter(Among("article_id", [*placed]))
+        stored = {
+            (a, name): pk for pk, a, name in links.values_list("pk", "article", "label__name")
+        }
+        wanted = [(pk, label) for pk, each in placed.items() for label in each.labels]
+        self.new_labels = [link for link in wanted if link not in stored]
+        gone = stored.keys() - set(wanted)
+        self.old_labels = [stored[link] for link in gone]
+        for pk, _ in (*self.new_labels, *gone):
+            if not (row := self.articles.known[pk])._state.adding:
+                self.articles.touch(row)
+
+    def find_files(self) -> None:
+        root, ids = self.source.tree.root, [self.source.ids[a.path] for a in self.source.articles]
+        stored = {a.pk: a for a in Attachment._base_manager.filter(Among("article_id", ids))}
+        wanted = {
+            attachment.pk: (stored.get(attachment.pk, attachment), root / file)
+            for article in self.source.articles
+            for file in article.files
+            if (attachment := self.source.attachment(article, file))
+        }
+        self.files = [
+            (attachment, file)
+            for attachment, file in wanted.values()
+            if attachment.pk not in stored or not _is_stored(attachment, file)
+        ]
+        created = sum(attachment.pk not in stored for attachment, _ in self.files)
+        self.report.count("files", created, len(self.files) - created, len(wanted))
+        self.unused_files = [a for pk, a in stored.items() if a.inline and pk not in wanted]
+
+    # Reporting
+
+    def finished_report(self) -> Report:
+        report, articles = self.report, self.articles
+        for kind, table, of in (
+            ("categories", self.categories, self.source.tree.categories),
+            ("sections", self.sections, self.source.tree.sections()),
+        ):
+            rows = sum(each.path in self.rows for each in of)
+            report.count(kind, len(table.new), len(table.changed), rows)
+        changed = {row.pk for row in articles.changed}
+        changed |= {row.article_id for row in (*self.words.changed, *self.words.new)}
+        updated = len(changed - {row.pk for row in articles.new})
+        report.count("articles", len(articles.new), updated, len(self.source.articles))
+        report.skipped = self.source.tree.skipped
+        report.dead_links = self.source.dead_links
+        report.missing = [*self.missing_shelves(), *self.missing_articles(), *self.missing_files()]
+        return report
+
+    def missing_shelves(self) -> Iterator[str]:
+        ids = set(self.source.ids.values())
+        for kind, table, words in (
+            ("category", self.categories, self.category_words),
+            ("section", self.sections, self.section_words),
+        ):
+            for pk, row in table.known.items():
+                if pk not in ids and row.source_locale == self.locale and pk in words.known:
+                    yield f"{kind} {pk} “{words.known[pk].title}”"
+
+    def missing_articles(self) -> Iterator[str]:
+        rows = ArticleTranslation._base_manager.filter(
+            locale=self.locale,
+            article__source_locale=self.locale,
+            article__section__category__help_center_id=self.help_center.pk,
+        )
+        for pk, title in rows.order_by("article_id").values_list("article_id", "title"):
+            if pk not in self.articles.known:
+                yield f"article {pk} “{title}”"
+
+    def missing_files(self) -> Iterator[str]:
+        """The inline files of the folder's articles that none of their texts shows any more."""
+        ids = Among("article_id", {file.article_id for file in self.unused_files})
+        others = ArticleTranslation._base_manager.filter(ids).exclude(locale=self.locale)
+        bodies = [*others.values_list("body", flat=True), *self.source.bodies.values()]
+        for file in self.unused_files:
+            if not any(f"/{file.pk}/" in body for body in bodies):
+                yield f"file {file.pk} “{file}” of article {file.article_id}"
+
+    # Writing
+
+    def write(self, saved: list[str], progress: Progress) -> None:
+        """Write the differences; the names of new files are added to `saved` before they exist."""
+        with acting_as(ACTOR):
+            if self.creates_help_center:
+                self.help_center.save(force_insert=True)
+            for table in self.tables():
+                table.write()
+            self.write_labels()
+            self.write_files(saved, progress)
+
+    def write_labels(self) -> None:
+        links = Article.labels.through._base_manager
+        links.filter(Among("pk", self.old_labels)).delete()
+        names = {name for _, name in self.new_labels}
+        labels = Label._base_manager
+        labels.bulk_create([Label(name=name) for name in sorted(names)], ignore_conflicts=True)
+        ids = dict(labels.filter(name__in=names).values_list("name", "pk"))
+        links.bulk_create(
+            [links.model(article_id=pk, label_id=ids[name]) for pk, name in self.new_labels]
+        )
+
+    def write_files(self, saved: list[str], progress: Progress) -> None:
+        new = []
+        for number, (attachment, file) in enumerate(self.files, 1):
+            old = attachment.file.name
+            _store(attachment, file, saved)
+            if old:
+                attachment.save()
+                _delete_later(old)
+            else:
+                new.append(attachment)
+            progress("files", number, len(self.files))
+        Attachment._base_manager.bulk_create(new)
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+def _is_stored(attachment: Attachment, file: Path) -> bool:
+    """The attachment's file has exactly these bytes."""
+    try:
+        with attachment.file.open("rb") as stored, file.open("rb") as source:
+            chunks = iter(partial(source.read, File.DEFAULT_CHUNK_SIZE), b"")
+            return all(a == b for a, b in zip_longest(stored.chunks(), chunks))
+    except FileNotFoundError:
+        return False
+
+
+def _store(attachment: Attachment, file: Path, saved: list[str]) -> None:
+    """Put the bytes into the storage, and what they are into the fields."""
+    storage, field = attachment.file.storage, Attachment._meta.get_field("file")
+    with file.open("rb") as content:
+        head = content.read(files.HEAD_LENGTH)
+        # Noted first: a full disk leaves half a file.
+        saved.append(field.generate_filename(attachment, attachment.file_name))
+        saved[-1] = name = storage.save(saved[-1], File(content))
+    attachment.file = name
+    attachment.content_type = files.detect_type(head, attachment.file_name)
+    attachment.size = storage.size(name)
+
+
+def _delete_later(name: str) -> None:
+    """Remove a file that nothing refers to once the transaction is committed."""
+    storage = Attachment._meta.get_field("file").storage
+    transaction.on_commit(lambda: storage.delete(name), robust=True)
+
+
+# The transaction ----------------------------------------------------------------------------------
+
+
+def _carry_out(make: Callable[[], _Plan], dry_run: bool, progress: Progress) -> Report:
+    """Find and write the differences, all or nothing, files included."""
+    saved: list[str] = []
+    try:
+        with snapshot.writing():
+            _one_at_a_time()
+            plan = make()
+            plan.audiences.lock()
+            report = plan.make()
+            if not (dry_run or plan.is_empty):
+                # The first that runs after the commit: from then on the files are wanted.
+                transaction.on_commit(saved.clear)
+                plan.write(saved, progress)
+            return report
+    except BaseException:
+        for name in saved:
+            Attachment._meta.get_field("file").storage.delete(name)
+        raise
+
+
+def _one_at_a_time() -> None:
+    """Wait for another import to end. On SQLite the transaction itself has done so."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # No SELECT: that would fix what this transaction sees before it has waited. The lock
+            # is in nobody's way but another import's.
+            table = connection.ops.quote_name(HelpCenter._meta.db_table)
+            cursor.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+
+
+def _retried(work: Callable[[], Result]) -> Result:
+    """What the work returns, done again when the database says that another writer was faster."""
+    for _ in range(snapshot.TRIES - 1):
+        try:
+            return work()
+        except OperationalError as error:
+            if connection.in_atomic_block or not snapshot.is_conflict(error):
+                raise
+    return work()

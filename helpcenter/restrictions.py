@@ -66,7 +66,9 @@ def named_paths(
         for path in named:
             other = found.setdefault(path, restriction)
             if set(other.names) != set(restriction.names):
-                words = f"{restriction.pattern!r} gives “{path}” other people than line {other.line}"
+                words = (
+                    f"{restriction.pattern!r} gives “{path}” other people than line {other.line}"
+                )
                 problems.append(restriction.problem(f"{words} ({other.pattern!r}) does."))
                 break
     if problems:
@@ -123,7 +125,7 @@ def _text(file: Path) -> str:
 
 @dataclass
 class _Reader:
-    """Reads the nodes of YAML, not its values: they know their lines, and duplicate keys are kept."""
+    """Reads the nodes of YAML: unlike values they know their lines, and no key hides another."""
 
     file: PurePosixPath
     problems: list[Problem] = field(default_factory=list)
@@ -136,7 +138,9 @@ class _Reader:
         if self.problems:
             return
         if not isinstance(root, yaml.MappingNode) or not root.value:
-            self.problem(root, f"Write lines like 'Category/Section: Segment': a path, then {VALUES}.")
+            self.problem(
+                root, f"Write lines like 'Category/Section: Segment': a path, then {VALUES}."
+            )
             return
         lines: dict[str, int] = {}
         for key, value in root.value:

@@ -56,7 +56,7 @@ class Lookup:
                     model_field = model._meta.pk
                 else:
                     raise ImproperlyConfigured(
-                        f"SEGMENTS['ATTRIBUTES']: {self.path!r} is not a lookup from the user model: "
+                        f"SEGMENTS['ATTRIBUTES']: {self.path!r} does not fit the user model: "
                         f"{getattr(model, '__name__', 'a plain field')} has no field {part!r}."
                     ) from None
             steps.append(Step(model, model_field))
@@ -79,14 +79,14 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Attribute:
-    """One named fact about people that conditions may ask for. A person may have many values of it."""
+    """A named fact about people that conditions may ask for. A person may have many values."""
 
     name: str
     lookups: tuple[Lookup, ...]
 
     @property
     def last(self) -> Step:
-        """The model and field that hold the values (of the first lookup; all must agree in type)."""
+        """The model and field that hold the values (of the first lookup; all agree in type)."""
         return self.lookups[0].last
 
     @property
@@ -96,7 +96,7 @@ class Attribute:
 
     @property
     def is_listed(self) -> bool:
-        """True when the values are rows of their own (tags, organizations), not text on a person."""
+        """True when the values are rows of their own, such as tags, not text on a person."""
         model, model_field = self.last
         return model is not get_user_model() and model_field.unique
 
@@ -126,7 +126,7 @@ class Attribute:
         return {as_json(value) for value in found.values_list(model_field.name, flat=True)}
 
     def labels(self, values: Iterable[Any]) -> dict[Any, str]:
-        """Value -> words for people: the row's or the choice's name; the value itself when it is gone."""
+        """Value -> the name of its row or choice; the value itself when it is gone."""
         values = list(values)
         model, model_field = self.last
         names = {value: str(value) for value in values}

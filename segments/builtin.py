@@ -16,7 +16,7 @@ NOBODY, EVERYONE = 1, 2
 
 
 def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_model) -> None:
-    """Create the rows that are missing; existing ones stay as they are. Also used by a migration."""
+    """Create the rows that are missing; others stay as they are. Also used by a migration."""
 
     def rows(name: str) -> Any:
         return get_model("segments", name)._base_manager.using(using)

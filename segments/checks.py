@@ -52,7 +52,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if unknown := set(setting("END_USER_ATTRIBUTES")) - set(setting("ATTRIBUTES")):
         found.append(
             Error(
-                f"SEGMENTS['END_USER_ATTRIBUTES'] names no attribute: {', '.join(sorted(unknown))}.",
+                f"SEGMENTS['END_USER_ATTRIBUTES'] names none: {', '.join(sorted(unknown))}.",
                 id="segments.E004",
             )
         )
@@ -66,7 +66,7 @@ def check_middleware(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if SNAPSHOT not in order:
         return [
             Warning(
-                f"MIDDLEWARE lacks {SNAPSHOT}: decision and content may come from different states.",
+                f"MIDDLEWARE lacks {SNAPSHOT}: decision and content may differ in age.",
                 hint="Put it between the session and the authentication middleware.",
                 id="segments.W001",
             )
@@ -208,7 +208,7 @@ def check_urls(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def classes_of(name: str, classes: dict[str, str]) -> set[str]:
-    """The classes that SEGMENTS["URLS"] gives a URL. An exact name goes before patterns with a *."""
+    """The classes that SEGMENTS["URLS"] gives a URL; an exact name goes before patterns."""
     if name in classes:
         return {classes[name]}
     return {value for pattern, value in classes.items() if fnmatchcase(name, pattern)}
@@ -217,7 +217,7 @@ def classes_of(name: str, classes: dict[str, str]) -> set[str]:
 def walk_urls(
     resolver: Any = None, namespace: str = "", route: str = ""
 ) -> Iterator[tuple[str, str, URLPattern]]:
-    """(name with namespaces, route, pattern) of every URL; the route stands in for a missing name."""
+    """(name with namespaces, route, pattern) of every URL; the route replaces a missing name."""
     for pattern in (resolver or get_resolver()).url_patterns:
         whole = route + str(pattern.pattern)
         if isinstance(pattern, URLResolver):

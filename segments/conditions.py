@@ -96,7 +96,7 @@ class Condition:
 
 
 def read_conditions(stored: Any) -> list[Condition]:
-    """The stored JSON as conditions, in order. What is malformed becomes a condition with a problem."""
+    """The stored JSON as conditions, in order. What is malformed becomes one with a problem."""
     if not isinstance(stored, list):
         return [_broken(_("The conditions are not a list."))]
     return [_read(entry) for entry in stored]
@@ -160,7 +160,7 @@ def check_missing(conditions: list[Condition], using: str | None = None) -> list
 
 
 def clean_conditions(raw: Any, user_type: str) -> list[dict[str, Any]]:
-    """The conditions as they are stored; ValidationError naming the place and what is accepted there."""
+    """The conditions as they are stored; ValidationError names the place and what it accepts."""
     if not isinstance(raw, list):
         raise ValidationError(_("Conditions are a list."))
     return [_clean(entry, f"conditions[{place}]", user_type) for place, entry in enumerate(raw)]

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Q
 
 DEFAULTS: dict[str, Any] = {
-    # Attribute name -> lookups from the user model, united. (lookup, Q) reads it for those users only.
+    # Attribute name -> lookups from the user model, united. (lookup, Q) is for those users only.
     "ATTRIBUTES": {},
     # Who is staff, who sees everything, and who may sign in at all.
     "STAFF": Q(is_staff=True),
@@ -14,7 +14,7 @@ DEFAULTS: dict[str, Any] = {
     "ACTIVE": Q(is_active=True),
     # Attributes whose `any` and `all` conditions limit end users but not staff.
     "END_USER_ATTRIBUTES": [],
-    # View name or route (with *) -> "public", "filtered", "staff" or "signed-in". None: not checked.
+    # URL name (* allowed) -> "public", "filtered", "staff" or "signed-in". None: not checked.
     "URLS": None,
 }
 

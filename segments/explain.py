@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.db import models
 from django.utils.translation import gettext as _
 
@@ -178,14 +177,14 @@ def _values(attribute: Attribute, person: Person) -> list[str]:
     labels = attribute.labels(sorted(person.has(attribute.name), key=str))
     found = []
     for value, label in labels.items():
-        sources = sorted({name for name in _sources(attribute, value, person)})
+        sources = sorted(set(_sources(attribute, value, person)))
         through = _(" (through %s)") % ", ".join(sources) if sources else ""
         found.append(f"{label}{through}")
     return found
 
 
 def _sources(attribute: Attribute, value: Any, person: Person) -> Iterator[str]:
-    """Names of what stands between the person and the value: “vip” through the organization Acme."""
+    """Names of what is between the person and the value: “vip” through the organization Acme."""
     for lookup in attribute.lookups:
         # What has the value: a row that the path meets before it reaches the value itself.
         steps = lookup.steps[: -2 if attribute.is_listed else -1]

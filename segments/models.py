@@ -26,7 +26,7 @@ from .querysets import RestrictedQuerySet, SegmentQuerySet
 
 
 def random_id() -> int:
-    """A public id that tells nothing and is exact in JavaScript: below 2^53, above the built-ins."""
+    """A public id that tells nothing and is exact in JavaScript; built-ins are below 2^32."""
     return secrets.randbelow(2**53 - 2**32) + 2**32
 
 
@@ -62,7 +62,9 @@ class Segment(models.Model):
     )
     conditions = models.JSONField(gettext_lazy("conditions"), default=list, blank=True)
     # A whole base type, created by `builtin.py` and never changed; NULL for every other segment.
-    built_in = models.CharField(max_length=20, null=True, unique=True, editable=False)
+    built_in = models.CharField(  # noqa: DJ001  (unique, and empty for most)
+        max_length=20, null=True, unique=True, editable=False
+    )
     # Grows by one with each edit; save() refuses to overwrite a version it has not seen.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -89,6 +91,14 @@ class Segment(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, **kwargs: Any) -> None:
+        """Validate and store; a stale version is refused with StaleSegment, nothing is written."""
+        self.full_clean(exclude=["id"])
+        with transaction.atomic(using=kwargs.get("using")):
+            if not self._state.adding:
+                self._take_next_version(kwargs.get("using"))
+            super().save(**kwargs)
+
     def clean(self) -> None:
         """Check and normalise the conditions; ValidationError names the place in them."""
         if self.built_in:
@@ -101,14 +111,6 @@ class Segment(models.Model):
         except ValidationError as error:
             raise ValidationError({"conditions": error.messages}) from error
         self.conditions = cleaned
-
-    def save(self, **kwargs: Any) -> None:
-        """Validate and store; a stale version is refused with StaleSegment and nothing is written."""
-        self.full_clean(exclude=["id"])
-        with transaction.atomic(using=kwargs.get("using")):
-            if not self._state.adding:
-                self._take_next_version(kwargs.get("using"))
-            super().save(**kwargs)
 
     def _take_next_version(self, using: str | None) -> None:
         mine = Segment.objects.using(using).filter(pk=self.pk, version=self.version)
@@ -124,7 +126,7 @@ class Segment(models.Model):
         return check_missing(read_conditions(self.conditions), self._state.db)
 
     def members(self) -> models.QuerySet[Any]:
-        """Everybody who is in the segment, as one queryset of users. Admins' bypass does not count."""
+        """Everybody who is in the segment, as one queryset of users, without the admins' bypass."""
         named = self.people.in_force()
         included = Q(pk__in=named.filter(kind=SegmentPerson.INCLUDED).values("user"))
         excluded = named.filter(kind=SegmentPerson.EXCLUDED)
@@ -149,7 +151,7 @@ class Segment(models.Model):
         return satisfying
 
     def include(self, *people: Any, until: Any = None) -> None:
-        """Always have these people in (of the base type only), until an end date if one is given."""
+        """Always have these people in (if of the base type), until an end date if one is given."""
         self._name_people(SegmentPerson.INCLUDED, people, until)
 
     def exclude(self, *people: Any, until: Any = None) -> None:
@@ -235,6 +237,12 @@ class Audience(models.Model):
             return _("Everyone")
         return ", ".join(segment.name for segment in self.segments.all())
 
+    def save(self, **kwargs: Any) -> None:
+        """Refused for a stored row: content that shares an audience would change with it."""
+        if not self._state.adding:
+            raise TypeError("An audience never changes; use Audience.of(…) for another one.")
+        super().save(**kwargs)
+
     @classmethod
     def nobody(cls) -> Audience:
         """The audience of new content: only admins and editors see it."""
@@ -268,15 +276,9 @@ class Audience(models.Model):
             )
         return audience
 
-    def save(self, **kwargs: Any) -> None:
-        """Refused for a stored row: content that shares an audience would change with it."""
-        if not self._state.adding:
-            raise TypeError("An audience never changes; use Audience.of(…) for another one.")
-        super().save(**kwargs)
-
 
 def audience_fields() -> list[models.ForeignKey[Any, Any]]:
-    """Every foreign key to an audience in every model: of content, and of management permissions."""
+    """Every foreign key to an audience in every model: content, management permissions."""
     # Restricted.audience has no reverse name, so its relations count as hidden.
     return [
         relation.field
@@ -391,9 +393,9 @@ class Token(models.Model):
 
 
 class Actor(models.Model):
-    """Who is writing in this transaction. Used on SQLite, which has no transaction-local settings."""
+    """Who writes in this transaction; for SQLite, which has no transaction-local settings."""
 
-    name = models.CharField(max_length=200, null=True)
+    name = models.CharField(max_length=200, null=True)  # noqa: DJ001  (NULL is unknown)
 
     def __str__(self) -> str:
         return self.name or ""
@@ -412,12 +414,13 @@ class Change(models.Model):
 
     at = models.DateTimeField(db_default=Now())
     # Who: the user's id, or the name of a command. NULL: unknown, as for raw SQL.
-    actor = models.CharField(max_length=200, null=True)
+    actor = models.CharField(max_length=200, null=True)  # noqa: DJ001
     model = models.CharField(max_length=100)
     object_id = models.CharField(max_length=100)
     field = models.CharField(max_length=100)
-    before = models.TextField(null=True)
-    after = models.TextField(null=True)
+    # NULL: there was, or is, no value; an empty text is one.
+    before = models.TextField(null=True)  # noqa: DJ001
+    after = models.TextField(null=True)  # noqa: DJ001
 
     objects = ChangeQuerySet.as_manager()
 
@@ -430,7 +433,7 @@ class Change(models.Model):
 
     @property
     def who(self) -> str:
-        """The actor in words: a person's name while there is one, else the id or command as it is."""
+        """The actor in words: a person's name while there is one, else the id or command."""
         people = attributes.get_user_model()._base_manager
         actor = self.actor or ""
         known = people.filter(pk=actor).first() if actor.isdigit() else None

@@ -81,7 +81,7 @@ class RestrictedQuerySet(models.QuerySet[Any]):
 
 
 def admitted(model: Any, viewer: Viewer, using: str, prefix: str = "") -> Q:
-    """What of a model a viewer may see, as a Q; `prefix` leads to the model from the filtered one."""
+    """What of a model a viewer may see, as a Q; `prefix` leads from the filtered model to it."""
     seen = _audiences_admit(model, viewer, using, prefix)
     seen &= Q(**{prefix + name: value for name, value in model.audience_published.items()})
     return seen | _edited_by(model, viewer, using, prefix)
@@ -153,7 +153,7 @@ def _parent_in_itself(model: Any) -> str | None:
 
 
 def visible_ids(model: Any, viewer: Viewer, using: str) -> list[Any]:
-    """The ids on one level (help centers, sections, …) whose audience and ancestors admit the viewer.
+    """The ids on one level (sections, …) whose audience and ancestors admit the viewer.
 
     One query, remembered for the rest of a read-only request. Management rights do not count here:
     they show an article, not what else its section holds.
@@ -210,7 +210,7 @@ class SegmentQuerySet(models.QuerySet[Any]):
     """User segments."""
 
     def for_user(self, user: Any) -> Self:
-        """The segments that this person is in. An admin's right to see everything is no membership."""
+        """The segments that this person is in. An admin's right to see all is no membership."""
         from .ruleset import viewer_for
 
         return self.filter(Among("pk", sorted(viewer_for(user, self.db).segments)))

@@ -54,13 +54,13 @@ class Rule:
         }.get(self.user_type, False)
 
     def is_satisfied_by(self, person: Person) -> bool:
-        """Every condition holds, and there is at least one (or the segment is a whole base type)."""
+        """Every condition holds, and there is one at least (or the segment is a whole type)."""
         if self.is_whole_type:
             return True
         return bool(self.conditions) and all(c.holds_for(person) for c in self.conditions)
 
     def admits(self, person: Person) -> bool:
-        """The person is a member: design §2.3. Inclusion skips the conditions, never the base type."""
+        """The person is a member. Inclusion skips the conditions, never the base type."""
         if not self.is_for(person) or self.pk in person.excluded:
             return False
         return self.pk in person.included or self.is_satisfied_by(person)
@@ -109,7 +109,7 @@ class Ruleset:
         return frozenset(rule.pk for rule in self.candidates(person) if rule.admits(person))
 
     def audiences_of(self, segments: Iterable[int]) -> frozenset[int]:
-        """The ids of the audiences that admit a member of any of the segments. Everyone's is one."""
+        """The ids of the audiences that admit a member of any of the segments, and everyone's."""
         named = (self.audiences.get(pk, ()) for pk in segments)
         return frozenset([Audience.EVERYONE]).union(*named)
 
@@ -128,7 +128,7 @@ class Ruleset:
 
 
 def _keys(rule: Rule) -> list[list[tuple[str, Any]]]:
-    """For each condition that needs a value, the (attribute, value) pairs one of which is needed."""
+    """For each condition that needs a value, the (attribute, value) pairs that would do."""
     return [
         [(condition.attribute, value) for value in condition.values]
         for condition in rule.conditions

@@ -63,7 +63,7 @@ def read_only(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 @contextmanager
 def writing(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
-    """Read and write one state of the database, or raise OperationalError when that is impossible."""
+    """Read and write one state of the database; OperationalError when that is impossible."""
     if connections[using].in_atomic_block:
         with transaction.atomic(using=using):
             yield

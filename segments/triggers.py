@@ -74,7 +74,7 @@ def token_triggers() -> Iterator[Trigger]:
 
 
 def _renew_token(table: str, event: str, column: str = "") -> Trigger:
-    """A new token after the event; of updates only those that change the column, if one is named."""
+    """A new token after the event; after updates only if they change the column, if named."""
     changed = f'(SELECT "{column}" FROM old_rows EXCEPT SELECT "{column}" FROM new_rows)'
     for_each_row = "UPDATE segments_token SET value = lower(hex(randomblob(16)))"
     return Trigger(

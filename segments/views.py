@@ -6,7 +6,7 @@ from typing import Any
 
 
 class VisibleToViewerMixin:
-    """List and detail views of what the visitor may see; hidden objects answer 404, as missing ones."""
+    """Lists and details of what the visitor may see; hidden objects answer 404, as missing."""
 
     request: Any
 

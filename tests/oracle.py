@@ -108,7 +108,7 @@ class World:
         )
 
     def values(self, person: Person, attribute: str) -> set[Any]:
-        """§2 and its Zendesk semantics: end users inherit their organizations' tags, staff do not."""
+        """End users inherit their organizations' tags, staff do not."""
         organizations = person.organizations & self.organizations.keys()
         inherited = [self.organizations[pk] for pk in organizations if person.role == "end_user"]
         return {
@@ -121,9 +121,10 @@ class World:
 
     def holds(self, person: Person, condition: Any) -> bool:
         """§2.2. What cannot be understood is false, `none` included."""
-        if not isinstance(condition, dict) or condition.keys() != {"attribute", "operator", "values"}:
+        parts = ["attribute", "operator", "values"]
+        if not isinstance(condition, dict) or sorted(condition) != parts:
             return False
-        attribute, operator, values = (condition[k] for k in ("attribute", "operator", "values"))
+        attribute, operator, values = (condition[part] for part in parts)
         if operator not in ["any", "all", "none"] or not isinstance(attribute, str):
             return False
         existing = self.existing(attribute)
@@ -171,7 +172,7 @@ class World:
         return person is not None and person.active and person.role == "admin"
 
     def edits(self, person: Person | None, group: int) -> bool:
-        """§2.7: may edit or publish what is in the permission group's care. Everyone is no editor."""
+        """§2.7: may edit or publish what is in the group's care. Everyone is no editor."""
         if person is None or not person.active or person.role not in STAFF:
             return False
         grants = [grant for grant in self.permission_groups[group] if grant != EVERYONE]
@@ -221,27 +222,20 @@ class World:
         return not draft and self.sees_article(person, article)
 
     def sees_section(self, person: Person | None, section: int) -> bool:
-        """§2.6, with the breadcrumbs of §2.7."""
-        if self.is_admin(person):
-            return True
         inside = [a for a in self.articles.values() if section in self.above(a.section)]
-        if any(self.edits(person, article.group) for article in inside):
-            return True
-        shown = any(self.sees_article(person, a) and not all(a.drafts) for a in inside)
-        return (shown or self.may_add(person)) and self.section_admits(section, person)
+        return self._sees_shelf(person, inside, self.section_admits(section, person))
 
     def sees_category(self, person: Person | None, category: int) -> bool:
-        if self.is_admin(person):
-            return True
-        inside = [s.id for s in self.sections.values() if s.category == category]
-        if self.may_add(person) and self.category_admits(category, person):
-            return True
-        # A section that is shown for its content was admitted through this category; one that is
-        # shown for its editors shows its category with it.
-        return any(self.sees_section(person, pk) for pk in inside) and (
-            not self.may_add(person) or any(self._is_breadcrumb(person, pk) for pk in inside)
-        )
+        holding = {s.id for s in self.sections.values() if s.category == category}
+        inside = [a for a in self.articles.values() if holding & {*self.above(a.section)}]
+        return self._sees_shelf(person, inside, self.category_admits(category, person))
 
-    def _is_breadcrumb(self, person: Person | None, section: int) -> bool:
-        inside = [a for a in self.articles.values() if section in self.above(a.section)]
-        return any(self.edits(person, article.group) for article in inside)
+    def _sees_shelf(self, person: Person | None, inside: list[Article], admitted: bool) -> bool:
+        """§2.6, and the breadcrumbs of §2.7."""
+        if self.is_admin(person) or any(self.edits(person, a.group) for a in inside):
+            return True
+        filled = any(self.sees_article(person, a) and not all(a.drafts) for a in inside)
+        return admitted and (filled or self.may_add(person))
+
+    def sees_help_center(self, person: Person | None, pk: int) -> bool:
+        return self.is_admin(person) or self.admits(self.help_centers[pk], person)

@@ -184,6 +184,7 @@ def leaks(answers):
         asked = address.lower()
         query = asked.rpartition("=")[2]
         forms = (asked, quote(asked), quote(asked, safe=""), query, quote(query), quote_plus(query))
+        forms += (quote(quote(query)),)  # inside the `next` of a link
         for question in forms:
             said = said.replace(question.lower(), "")
         if CANARY in said:

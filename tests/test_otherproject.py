@@ -164,7 +164,7 @@ def strangers(text):
         code
         for path, language, code in code_blocks(text)
         if path or language in {"python", "django", "html"}
-        if not path or not any(code.strip() in part for part in quotable(path))
+        if not path or not code.strip() or not any(code.strip() in p for p in quotable(path))
     ]
 
 
@@ -179,4 +179,5 @@ def test_a_changed_example_is_noticed():
     comment = "<!-- from tests/otherproject/library/admin.py -->\n"
     assert strangers(f"{comment}```python\n{quoted}\n```\n") == []
     assert strangers(f"{comment}```python\n{quoted.replace('Folder', 'Shelf')}\n```\n")
+    assert strangers(f"{comment}```python\n```\n")
     assert strangers(f"```python\n{quoted}\n```\n")

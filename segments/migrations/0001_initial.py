@@ -2,9 +2,10 @@
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import segments.models
 from django.conf import settings
 from django.db import migrations, models
+
+import segments.models
 
 
 class Migration(migrations.Migration):

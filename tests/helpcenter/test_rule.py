@@ -1,0 +1,354 @@
+"""One rule: what the product shows in random worlds is what design §2 says (tests/oracle.py).
+
+Four ways to ask the product (list, one object, members of a segment, explanation) are compared with
+the oracle for every person and for visitors. Planted bugs show that the comparison would notice.
+"""
+
+import dataclasses
+import itertools
+import random
+from collections import Counter
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.db import connection, models, transaction
+from django.db.models import Q
+from hypothesis import HealthCheck, Phase, find, given, settings
+
+from accounts.models import User
+from helpcenter import models as content
+from segments import attributes, conditions, querysets, ruleset, snapshot
+from segments.explain import explain
+from segments.models import Segment, SegmentPersonQuerySet
+from tests import worlds
+from tests.oracle import World
+
+PAIRS = Counter()
+IN_MAKE_TEST, IN_MAKE_FUZZ = 20_000, 1_000_000
+quietly = settings(suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(autouse=True)
+def fresh_rules(db):
+    """Worlds are rolled back, tokens too, so no compiled rules may outlive a test."""
+    yield
+    ruleset._compiled.clear()
+
+
+def disagreements(world: World) -> list[str]:
+    """Where the product and the oracle differ in this world; empty when all is well."""
+    with transaction.atomic():
+        worlds.build(world)
+        # The rules are compiled here once, so that what is destroyed next has to be noticed.
+        list(content.Article.objects.visible_to(User.objects.get(pk=min(world.people))))
+        worlds.destroy(world)
+        found = list(itertools.chain(_memberships(world), _views(world), _samples(world)))
+        transaction.set_rollback(True)
+    return found
+
+
+def _memberships(world):
+    """Both directions: the members of a segment, and the segments of a person."""
+    of_person = {pk: ids(Segment.objects.for_user(User(pk=pk))) for pk in world.people}
+    for segment in Segment.objects.all():
+        expected = world.members[segment.pk]
+        yield from differ(f"members of {segment.pk}", ids(segment.members()), expected)
+        asked = {pk for pk, segments in of_person.items() if segment.pk in segments}
+        yield from differ(f"people in {segment.pk}", asked, expected)
+
+
+def _views(world):
+    for person in [None, *world.people.values()]:
+        viewer = User(pk=person.id) if person else AnonymousUser()
+        # As in a request: what is found out about the viewer is remembered until the end of it.
+        with snapshot.read_only():
+            for model, expected in expectations(world, person).items():
+                shown = ids(model.objects.visible_to(viewer))
+                yield from differ(f"{model.__name__} for {person}", shown, expected)
+        PAIRS["pairs"] += len(world.articles)
+
+
+def expectations(world, person):
+    """Model -> the ids that design §2 lets this person see."""
+    articles = {a.id for a in world.articles.values() if world.sees_article(person, a)}
+    sections = {pk for pk in world.sections if world.sees_section(person, pk)}
+    categories = {pk for pk in world.categories if world.sees_category(person, pk)}
+    return {
+        content.HelpCenter: {pk for pk in world.help_centers if world.sees_help_center(person, pk)},
+        content.Category: categories,
+        content.CategoryTranslation: categories,
+        content.Section: sections,
+        content.SectionTranslation: sections,
+        content.Article: articles,
+        content.Attachment: {pk for pk in articles if pk % 2},
+        content.ArticleTranslation: {
+            worlds.translation_id(article, place)
+            for article in world.articles.values()
+            for place, draft in enumerate(article.drafts)
+            if world.sees_translation(person, article, draft)
+        },
+    }
+
+
+def _samples(world):
+    """One object at a time, outside of a snapshot, and the explanation's verdict."""
+    chance = random.Random(len(world.articles) * 1000 + len(world.people))
+    people, articles = [None, *world.people.values()], list(world.articles.values())
+    for _ in range(12):
+        person, article = chance.choice(people), chance.choice(articles)
+        viewer = User(pk=person.id) if person else AnonymousUser()
+        thing = content.Article._base_manager.get(pk=article.id)
+        said = {thing.is_visible_to(viewer), explain(viewer, thing).visible}
+        yield from differ(f"{article} for {person}", said, {world.sees_article(person, article)})
+
+
+def ids(rows):
+    return set(rows.values_list("pk", flat=True))
+
+
+def differ(what, said, expected):
+    if said != expected:
+        yield f"{what}: too many {sorted(said - expected)}, too few {sorted(expected - said)}"
+
+
+@quietly
+@given(world=worlds.worlds())
+def test_the_product_shows_what_the_design_says(world):
+    assert not disagreements(world)
+
+
+def test_enough_pairs_were_compared(tally):
+    """Runs after the property: few examples, or small ones, prove little."""
+    tally["person × article pairs"] += PAIRS["pairs"]
+    assert PAIRS["pairs"] >= IN_MAKE_TEST
+
+
+@pytest.mark.fuzz
+def test_a_million_pairs(request, tally):
+    """The same with new seeds until a million pairs are compared; a failure prints its seed."""
+    PAIRS.clear()
+    for seed in itertools.count(random.SystemRandom().randrange(2**32)):
+        if PAIRS["pairs"] >= IN_MAKE_FUZZ:
+            break
+        print(f"seed {seed}: {PAIRS['pairs']:,} pairs so far")
+
+        @quietly
+        @settings(max_examples=200, database=None, derandomize=False)
+        @given(world=worlds.worlds())
+        def look(world):
+            assert not disagreements(world)
+
+        look = __import__("hypothesis").seed(seed)(look)
+        look()
+    tally["person × article pairs"] += PAIRS["pairs"]
+
+
+# Planted bugs: each opens something, and each must be found.
+
+
+def no_conditions_mean_everyone(patch):
+    patch.setattr(
+        ruleset.Rule, "is_satisfied_by", lambda r, p: all(c.holds_for(p) for c in r.conditions)
+    )
+
+
+def inclusion_skips_the_base_type(patch):
+    patch.setattr(
+        ruleset.Rule,
+        "admits",
+        lambda r, p: (
+            p.is_active
+            and r.pk not in p.excluded
+            and (r.pk in p.included or r.is_for(p) and r.is_satisfied_by(p))
+        ),
+    )
+
+
+def inclusion_wins_over_exclusion(patch):
+    patch.setattr(
+        ruleset.Rule,
+        "admits",
+        lambda r, p: (
+            r.is_for(p) and (r.pk in p.included or r.pk not in p.excluded and r.is_satisfied_by(p))
+        ),
+    )
+
+
+def none_of_a_missing_value_holds(patch):
+    sound = conditions.mark_missing
+    patch.setattr(
+        conditions,
+        "mark_missing",
+        lambda c, missing: c if c.operator == "none" else sound(c, missing),
+    )
+
+
+def a_broken_condition_is_skipped(patch):
+    sound = conditions.read_conditions
+    patch.setattr(
+        conditions, "read_conditions", lambda stored: [c for c in sound(stored) if not c.problem]
+    )
+
+
+def any_means_all(patch):
+    patch.setitem(
+        conditions.OPERATORS,
+        "any",
+        conditions.OPERATORS["any"]._replace(holds=lambda named, had: named <= had),
+    )
+
+
+def all_on_one_joined_row(patch):
+    patch.setattr(conditions, "_has_each", lambda attribute, named: attribute.people_with(named))
+
+
+def organizations_limit_staff(patch):
+    patch.setattr(conditions.Condition, "skips_staff", property(lambda condition: False))
+
+
+def none_of_organizations_skips_staff(patch):
+    patch.setattr(
+        conditions.Condition,
+        "skips_staff",
+        property(lambda c: not c.problem and c.attribute == "organization"),
+    )
+
+
+def staff_inherit_tags(patch):
+    patch.setattr(attributes.Lookup, "people", lambda lookup: User._base_manager.all())
+
+
+def end_dates_are_ignored(patch):
+    patch.setattr(SegmentPersonQuerySet, "in_force", lambda rows: rows.all())
+
+
+def inactive_people_are_members(patch):
+    sound = attributes.read_person
+    patch.setattr(
+        ruleset,
+        "read_person",
+        lambda pk, using: dataclasses.replace(sound(pk, using), is_active=True),
+    )
+
+
+def drafts_are_visible(patch):
+    patch.setattr(content.Article, "audience_published", {})
+    patch.setattr(content.ArticleTranslation, "audience_published", {})
+
+
+def any_staff_may_edit(patch):
+    patch.setattr(
+        querysets,
+        "editable_ids",
+        lambda model, *rest: list(model.objects.values_list("pk", flat=True)),
+    )
+
+
+def everyone_may_edit(patch):
+    patch.setattr(
+        querysets,
+        "editable_ids",
+        lambda model, name, viewer, using: ids(
+            model.objects.filter(**{f"{name}__in": viewer.audiences})
+        ),
+    )
+
+
+def end_users_may_edit(patch):
+    viewer = ruleset.Ruleset.viewer
+    patch.setattr(
+        ruleset.Ruleset,
+        "viewer",
+        lambda rules, person: dataclasses.replace(viewer(rules, person), is_staff=True),
+    )
+
+
+def only_the_own_audience_counts(patch):
+    patch.setattr(querysets, "_outer_parents", lambda *args: ~Q(pk__in=[]))
+
+
+def a_missing_parent_counts_as_none(patch):
+    sound = querysets._reachable
+
+    def reachable(rows, depth):
+        known = {pk for pk, _parent in rows}
+        return sound([(pk, up if up in known else None) for pk, up in rows], depth)
+
+    patch.setattr(querysets, "_reachable", reachable)
+
+
+def sections_nest_without_end(patch):
+    patch.setattr(content.Section, "audience_depth", 50)
+
+
+def empty_sections_are_shown(patch):
+    patch.setattr(content.SectionQuerySet, "visible_to", querysets.RestrictedQuerySet.visible_to)
+
+
+def the_index_forgets_the_named(patch):
+    sound = ruleset.Ruleset.candidates
+    patch.setattr(
+        ruleset.Ruleset,
+        "candidates",
+        lambda rules, p: sound(rules, dataclasses.replace(p, included=frozenset())),
+    )
+
+
+def the_token_never_changes(patch):
+    patch.setattr(ruleset, "_compile", first_result_of(ruleset._compile))
+
+
+def first_result_of(compile):
+    """What a cache without validation does: the first rules of a world, for its whole life."""
+    kept = {}
+
+    def cached(token, using):
+        if kept.get("world") != frozenset(Segment.objects.values_list("pk", "updated_at")):
+            kept["world"] = frozenset(Segment.objects.values_list("pk", "updated_at"))
+            kept["rules"] = compile(token, using)
+        return dataclasses.replace(kept["rules"], token=token)
+
+    return cached
+
+
+BUGS = [
+    no_conditions_mean_everyone,
+    inclusion_skips_the_base_type,
+    inclusion_wins_over_exclusion,
+    none_of_a_missing_value_holds,
+    a_broken_condition_is_skipped,
+    any_means_all,
+    all_on_one_joined_row,
+    organizations_limit_staff,
+    none_of_organizations_skips_staff,
+    staff_inherit_tags,
+    end_dates_are_ignored,
+    inactive_people_are_members,
+    drafts_are_visible,
+    any_staff_may_edit,
+    everyone_may_edit,
+    end_users_may_edit,
+    only_the_own_audience_counts,
+    a_missing_parent_counts_as_none,
+    sections_nest_without_end,
+    empty_sections_are_shown,
+    the_index_forgets_the_named,
+    the_token_never_changes,
+]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_planted_bug_is_found(bug, monkeypatch):
+    bug(monkeypatch)
+    before = Counter(PAIRS)
+    found = find(
+        worlds.worlds(),
+        disagreements,
+        settings=settings(
+            quietly, phases=[Phase.generate], max_examples=60, derandomize=True, database=None
+        ),
+    )
+    assert found
+    # Pairs compared here prove nothing about the product.
+    PAIRS.clear()
+    PAIRS.update(before)
