@@ -6,7 +6,6 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from django.conf import settings
-from django.core.handlers.wsgi import get_bytes_from_wsgi
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils import translation
@@ -24,17 +23,16 @@ def plain_request(get_response: Handler) -> Handler:
     """Refuse what no page can mean: 414 for very long addresses, 400 for bytes that are no text.
 
     A NUL byte is text to Python and SQLite but an error to PostgreSQL, wherever it comes from:
-    a quoted cookie can hold one too.
+    a quoted cookie can hold one too. Broken UTF-8 in a path has become `%FF` by now (Django does
+    that), which is text, and the name of nothing.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        path = get_bytes_from_wsgi(request.META, "PATH_INFO", "/")
         query = request.META.get("QUERY_STRING", "")
-        if len(path) > LONGEST or len(query) > LONGEST:
+        if len(request.path_info) > LONGEST or len(query) > LONGEST:
             return _refusal(414)
-        if not (_is_text(path) and _is_text(unquote_to_bytes(query))):
-            return _refusal(400)
-        if any("\0" in value for value in request.COOKIES.values()):
+        texts = [request.path_info, *request.COOKIES.values()]
+        if any("\0" in text for text in texts) or not _is_text(unquote_to_bytes(query)):
             return _refusal(400)
         return get_response(request)
 

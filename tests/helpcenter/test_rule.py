@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection, models, transaction
+from django.db import transaction
 from django.db.models import Q
 from hypothesis import HealthCheck, Phase, find, given, settings
 
