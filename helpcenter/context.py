@@ -100,7 +100,7 @@ def site_of(request: Any) -> Site:
     """The one `Site` of a request."""
     if not hasattr(request, "here"):
         request.here = Site(request)
-    return request.here  # type: ignore[no-any-return]
+    return request.here
 
 
 def site(request: HttpRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The demo: a small help center, people who see different parts of it, and a way to be each of them.
+"""The demo: a small help center, people who see different parts of it, and a way to be them.
 
 None of this can be reached outside the demo: its address is not there (urls.py).
 """
@@ -47,18 +47,21 @@ class Person:
     """Somebody the visitor can become, and one sentence about them. No e-mail: the visitor."""
 
     email: str
-    name: str
+    name: Any
     role: Any
     about: Any
 
     @property
     def first_name(self) -> str:
         """What they are called on a button."""
-        return self.name.split()[0]
+        return str(self.name).split()[0]
 
 
 VISITOR = Person(
-    "", "the visitor", gettext_lazy("Not signed in"), gettext_lazy("Anybody on the internet.")
+    "",
+    gettext_lazy("a visitor"),
+    gettext_lazy("Not signed in"),
+    gettext_lazy("Anybody on the internet."),
 )
 PEOPLE = [
     Person(
@@ -331,8 +334,9 @@ def _name(shelf: Category | Section, words: content.Shelf) -> None:
 
 def sunny_day(width: int = 960, height: int = 420) -> bytes:
     """A chart as a PNG: what panels make, hour by hour, and what the house uses."""
-    made = [0, 0, 0, 0, 0, 0, 2, 8, 20, 38, 57, 72, 82, 86, 80, 66, 48, 30, 15, 5, 0, 0, 0, 0]
-    used = [9, 8, 8, 8, 8, 10, 20, 30, 24, 16, 15, 17, 24, 20, 15, 15, 17, 26, 38, 44, 40, 32, 20, 12]
+    made = [0] * 6 + [2, 8, 20, 38, 57, 72, 82, 86, 80, 66, 48, 30, 15, 5] + [0] * 4
+    used = [9, 8, 8, 8, 8, 10, 20, 30, 24, 16, 15, 17]
+    used += [24, 20, 15, 15, 17, 26, 38, 44, 40, 32, 20, 12]
     paper, grid, sun, house = b"\xfb\xfa\xf8", b"\xe2\xe3\xde", b"\xf0\xb9\x4a", b"\x1d\x63\x55"
     left, top, bottom = 24, 24, height - 24
     step = (width - 2 * left) // 24
@@ -364,4 +368,3 @@ def _png(width: int, height: int, pixels: bytes) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(pixels, 9)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-

@@ -1,6 +1,6 @@
-"""The words of the demo: the help center of Brightwell, a maker of home batteries who does not exist.
+"""The words of the demo: the help center of Brightwell, an invented maker of home batteries.
 
-Audiences are named as in `demo.AUDIENCES`. Addresses of files are filled in where they are made.
+Audiences are named as in `demo.Filling`. Addresses of files are filled in where they are made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ NAME = "Brightwell Help"
 
 @dataclass(frozen=True)
 class Page:
-    """An article. `french` is a title and a body; `group` the permission group that cares for it."""
+    """An article. `french` is a title and a body; `group` says that agents care for it."""
 
     title: str
     body: str
@@ -88,7 +88,8 @@ après-midi ensoleillé. Plus grand n'est pas mieux : la capacité inutilisée s
 Le plus petit des deux nombres est la capacité qui servira vraiment.
 
 > [!TIP]
-> Une pompe à chaleur est prévue ? Choisissez une Brightwell 10 : une extension se pose en une heure.
+> Une pompe à chaleur est prévue ? Choisissez une Brightwell 10 : l'extension se pose en une
+> heure.
 """,
             ),
             labels=("buying",),
@@ -129,7 +130,8 @@ Elle est interdite dans une chambre et sur un chemin d'évacuation.
             """
 <p>Two people come in the morning. Most homes are finished by four in the afternoon.</p>
 <ol>
-  <li><strong>Looking around.</strong> You show them the meter cupboard and the wall you agreed on.</li>
+  <li><strong>Looking around.</strong> You show them the meter cupboard and the wall you agreed
+  on.</li>
   <li><strong>Power off.</strong> For about two hours there is no electricity in the house. Charge
   what you need before, and tell people who work at home.</li>
   <li><strong>Mounting and wiring.</strong> There will be drilling.</li>

@@ -9,6 +9,7 @@ names and places of categories and sections.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.files import File
 from django.db import OperationalError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from segments import snapshot
@@ -124,6 +125,7 @@ def import_markdown(
     it than before, except what `restrict` names. A dry run changes nothing and reports the same.
     """
     check_locale(locale, HelpCenter.objects.current())
+    _check_hosts(hosts)
     tree, restricted = _read(root, restrict)
     source = _Source(tree, locale, hosts)
     source.refuse_equal_ids()
@@ -145,6 +147,12 @@ def check_locale(locale: str, help_center: HelpCenter | None) -> None:
         whose = f"The help center “{help_center}”" if help_center else "This site"
         words = f"{whose} does not speak {locale!r}.{did_you_mean(locale, accepted)}"
         raise ImportRefused([f"{words} Accepted: {', '.join(accepted)}."])
+
+
+def _check_hosts(hosts: Collection[str]) -> None:
+    for host in hosts:
+        if not re.fullmatch(r"[\w.-]+(:\d+)?", host):
+            raise ImportRefused([f"--host: {host!r} is no host name such as help.example.com."])
 
 
 def path_id(kind: str, path: PurePosixPath | str) -> int:
@@ -284,7 +292,7 @@ class _Audiences:
         wanted = {self.default, *self.restricted.values()}
         rows = Audience.objects.filter(pk__in=wanted).select_for_update(no_key=True)
         if {audience.pk for audience in rows} != wanted:
-            raise ImportRefused(["A segment was deleted in the meantime. Nothing was changed."])
+            raise ImportRefused(["A segment was deleted in the meantime. Try again."])
 
 
 def _intern(names: Collection[str], restricted: dict[PurePosixPath, Restriction]) -> _Audiences:
@@ -478,6 +486,19 @@ class _Plan:
         self.above_before = {
             pk: [*self.above(article.section_id)] for pk, article in self.articles.known.items()
         }
+        self.left = [each for each in self.stored_articles() if each.pk not in self.articles.known]
+        self.left_by_title: dict[str, list[Any]] = {}
+        for each in self.left:
+            self.left_by_title.setdefault(each.title, []).append(each)
+
+    def stored_articles(self) -> QuerySet[Any]:
+        """The articles that were first written in this language, with their titles in it."""
+        # A folder of this language is their source, so one that it lacks has left it.
+        words = ArticleTranslation._base_manager.filter(locale=self.locale, article=OuterRef("pk"))
+        articles = Article._base_manager.filter(
+            section__category__help_center_id=self.help_center.pk, source_locale=self.locale
+        )
+        return articles.annotate(title=Subquery(words.values("title")[:1])).order_by("pk")
 
     def refuse_strangers(self) -> None:
         """Nothing of another help center is taken over."""
@@ -594,6 +615,7 @@ class _Plan:
         if row is None:
             section = self.rows[source.path.parent]
             row = self.new_row(self.articles, source, section_id=section.pk)
+            self.hold_back(source, row)
         else:
             before = [row.audience_id, *self.above_before[row.pk]]
             self.restrict(self.articles, row, source.path)
@@ -601,6 +623,25 @@ class _Plan:
                 self.move(source, row, before)
         self.rows[source.path] = row
         self.write_words(source, row)
+
+    def hold_back(self, source: SourceArticle, row: Any) -> None:
+        """Keep a new article for nobody when it seems to be one for fewer people, in a new file.
+
+        Without an id a renamed file, or one in a renamed folder, is a new article.
+        """
+        if source.draft or source.source_id or source.path in self.audiences.restricted:
+            return
+        after = [row.audience_id, *self.above(row.section_id)]
+        for other in self.left_by_title.get(source.title, ()):
+            before = [other.audience_id, *self.above(other.section_id)]
+            if other.published and self.breadth.are_within(after, before):
+                continue
+            words = f"{source.path}: more people could see it than article {other.pk} of this title"
+            if not self.allow_wider:
+                row.audience_id = Audience.NOBODY
+                words += ", so it is for nobody (--allow-wider would have shown it)"
+            self.report.widened.append(words)
+            return
 
     def move(self, source: SourceArticle, row: Any, before: list[int]) -> None:
         """Put a stored article where its file is, unless that shows it to more people."""
@@ -715,7 +756,11 @@ class _Plan:
         report.count("articles", len(articles.new), updated, len(self.source.articles))
         report.skipped = self.source.tree.skipped
         report.dead_links = self.source.dead_links
-        report.missing = [*self.missing_shelves(), *self.missing_articles(), *self.missing_files()]
+        report.missing = [
+            *self.missing_shelves(),
+            *(f"article {each.pk} “{each.title or ''}”" for each in self.left),
+            *self.missing_files(),
+        ]
         return report
 
     def missing_shelves(self) -> Iterator[str]:
@@ -727,16 +772,6 @@ class _Plan:
             for pk, row in table.known.items():
                 if pk not in ids and row.source_locale == self.locale and pk in words.known:
                     yield f"{kind} {pk} “{words.known[pk].title}”"
-
-    def missing_articles(self) -> Iterator[str]:
-        rows = ArticleTranslation._base_manager.filter(
-            locale=self.locale,
-            article__source_locale=self.locale,
-            article__section__category__help_center_id=self.help_center.pk,
-        )
-        for pk, title in rows.order_by("article_id").values_list("article_id", "title"):
-            if pk not in self.articles.known:
-                yield f"article {pk} “{title}”"
 
     def missing_files(self) -> Iterator[str]:
         """The inline files of the folder's articles that none of their texts shows any more."""

@@ -57,6 +57,8 @@ def private_by_default(get_response: Handler) -> Handler:
         response = get_response(request)
         if "public" not in response.headers.get("Cache-Control", ""):
             response.headers["Cache-Control"] = "private, no-store"
+            # Nothing to say beside it, and a time that makes equal answers differ.
+            response.headers.pop("Expires", None)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         denied = ", ".join(f"{feature}=()" for feature in FEATURES)
         response.headers.setdefault("Permissions-Policy", denied)

@@ -24,7 +24,7 @@ NOBODY = "nobody"
 VALUES = f"the name of a segment, a list of names, or {NOBODY}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Restriction:
     """One line of the file: a path or a pattern, and who alone may see what it names."""
 

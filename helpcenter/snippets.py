@@ -56,7 +56,7 @@ def _folded(word: str) -> tuple[str, ...]:
 
 
 def _word_start(text: str, place: int) -> int:
-    """The beginning of the first whole word from here; the place itself where there are no spaces."""
+    """The beginning of the first whole word from here, or the place where there are no spaces."""
     space = re.compile(r"\s").search(text, max(0, place - 1), place + 30)
     return space.end() if place and space else place
 

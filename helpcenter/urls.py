@@ -42,6 +42,6 @@ urlpatterns = [
 ]
 
 if settings.DEMO:
-    from . import demo
+    from .demo import sign_in
 
-    urlpatterns.append(path("demo/sign-in", demo.sign_in, name="demo_sign_in"))
+    urlpatterns.append(path("demo/sign-in", sign_in, name="demo_sign_in"))

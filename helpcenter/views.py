@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode
 
 from django.conf import settings
-from django.core.paginator import EmptyPage, Page, Paginator
+from django.core.paginator import EmptyPage, Paginator
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -243,9 +243,10 @@ def attachment(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
     if found is None:
         raise Http404
     response = _file(request, found)
-    response.headers["Content-Disposition"] = content_disposition_header(
+    disposition = content_disposition_header(
         not files.is_inline(found.content_type), files.safe_file_name(found.file_name)
     )
+    response.headers["Content-Disposition"] = disposition or "attachment"
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"
     # Guessed from the name; a browser would unpack a .tar.gz that somebody wants to keep.
@@ -254,15 +255,16 @@ def attachment(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
 
 
 def _file(request: HttpRequest, found: Attachment) -> HttpResponse:
-    """The bytes, or the web server's order to send them. A lost file is a missing page and a log."""
+    """The bytes, or the order to the web server to send them; 404 and a log for a lost file."""
     if found.file:
         try:
             return sendfile(
                 request, found.file.path, attachment_filename=False, mimetype=found.content_type
             )
-        except Http404:
-            pass
-    logger.error("Attachment %s has no file at %r.", found.pk, found.file.name)
+        except (Http404, OSError) as error:
+            logger.error("The file of attachment %s cannot be read: %r", found.pk, error)
+            raise Http404 from None
+    logger.error("Attachment %s has no file.", found.pk)
     raise Http404
 
 
@@ -321,7 +323,7 @@ def _trail(section: Section, site: Site, locale: str) -> list[Any]:
     return [*category.with_words(locale, site.user), *shown]
 
 
-def _page(request: HttpRequest, objects: QuerySet[Any], size: int = ARTICLES_PER_PAGE) -> Page[Any]:
+def _page(request: HttpRequest, objects: QuerySet[Any], size: int = ARTICLES_PER_PAGE) -> Any:
     """The page that `?page=` asks for; 404 for anything but the number of one that there is."""
     number = request.GET.get("page", "1")
     if not re.fullmatch("[1-9][0-9]{0,8}", number):

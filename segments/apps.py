@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.db.models.signals import post_migrate, pre_delete, pre_save
+from django.db.models.signals import m2m_changed, post_migrate, pre_delete, pre_save
 
 
 class SegmentsConfig(AppConfig):
@@ -23,6 +23,11 @@ class SegmentsConfig(AppConfig):
         post_migrate.connect(restore, dispatch_uid="segments.restore")
         pre_delete.connect(protection.refuse_deletion, dispatch_uid="segments.refuse_deletion")
         pre_save.connect(protection.refuse_renaming, dispatch_uid="segments.refuse_renaming")
+        m2m_changed.connect(
+            protection.refuse_other_segments,
+            sender=apps.get_model("segments", "AudienceSegment"),
+            dispatch_uid="segments.refuse_other_segments",
+        )
 
 
 def restore(app_config: AppConfig, using: str, plan: Any = (), **kwargs: Any) -> None:

@@ -109,7 +109,10 @@ class Attribute:
                 _("%(value)r is not a value of %(attribute)s."),
                 params={"value": value, "attribute": self.name},
             )
-        return as_json(self.last.field.to_python(value))
+        cleaned = self.last.field.to_python(value)
+        # A number beyond the column's range would be an error of the database, for everybody.
+        self.last.field.run_validators(cleaned)
+        return as_json(cleaned)
 
     def existing(self, values: Iterable[Any], using: str | None = None) -> set[Any]:
         """Those of the values that still exist: as a row, or among the field's choices.

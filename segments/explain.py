@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
+from django.db.models import Value
 from django.utils.translation import gettext as _
 
 from .attributes import Attribute, Person, attributes, read_person
@@ -191,10 +192,11 @@ def _sources(attribute: Attribute, value: Any, person: Person) -> Iterator[str]:
         if all(step.field.one_to_one for step in steps):
             continue
         path = "__".join(step.field.name for step in steps)
-        owners = lookup.people().filter(**{"pk": person.pk, lookup.path: value})
+        # As an expression, because the field could refuse or change what raw SQL has stored.
+        owners = lookup.people().filter(**{"pk": person.pk, lookup.path: Value(value)})
         rows = steps[-1].field.related_model._base_manager
         rest = lookup.path.removeprefix(f"{path}__")
-        for row in rows.filter(**{"pk__in": owners.values(path), rest: value}):
+        for row in rows.filter(**{"pk__in": owners.values(path), rest: Value(value)}):
             yield str(row)
 
 

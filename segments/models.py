@@ -341,6 +341,10 @@ class AudienceSegment(models.Model):
     def __str__(self) -> str:
         return f"{self.audience_id}: {self.segment}"
 
+    def save(self, **kwargs: Any) -> None:
+        """Refused: an audience gets its segments when it is interned, all at once."""
+        raise TypeError("An audience never changes; use Audience.of(…) for another one.")
+
 
 class InheritsAudience(models.Model):
     """Content without an audience of its own: whoever may see its parents may see it."""

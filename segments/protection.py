@@ -1,4 +1,4 @@
-"""What may not be deleted: built-in segments, and values that conditions name.
+"""What may not change: built-in segments, what an audience is, and values that conditions name.
 
 Organizations, groups and tags named in a condition are neither deleted nor renamed.
 
@@ -17,19 +17,32 @@ from django.utils.translation import gettext as _
 
 from .attributes import Attribute, as_json, attributes
 from .conditions import named_values, read_conditions
-from .models import Segment
+from .models import AudienceSegment, Segment
 
 
 class ValueInUse(ProtectedError):
     """Conditions name the value; `protected_objects` are their segments."""
 
 
-def refuse_deletion(sender: Any, instance: models.Model, using: str, **kwargs: Any) -> None:
+def refuse_deletion(
+    sender: Any, instance: models.Model, using: str, origin: Any = None, **kwargs: Any
+) -> None:
     """Raise ValueInUse, which lists the segments, when conditions name what is being deleted."""
     if isinstance(instance, Segment) and instance.built_in:
         raise ProtectedError(_("Built-in segments cannot be deleted."), {instance})
+    # The links go with their audience or segment, never by themselves.
+    if sender is AudienceSegment and AudienceSegment in (
+        type(origin),
+        getattr(origin, "model", None),
+    ):
+        raise ProtectedError(_("An audience keeps its segments."), {instance})
     for attribute in _attributes_of(sender):
         _refuse(attribute, getattr(instance, attribute.last.field.attname), instance, using)
+
+
+def refuse_other_segments(**kwargs: Any) -> None:
+    """Raise TypeError for audience.segments.add() and the like: its content would change hands."""
+    raise TypeError("An audience never changes; use Audience.of(…) for another one.")
 
 
 def refuse_renaming(

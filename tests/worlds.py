@@ -115,7 +115,9 @@ def sound_conditions(draw: Any) -> dict[str, Any]:
 def conditions() -> st.SearchStrategy[Any]:
     """Mostly sound ones; sometimes one that means nothing, or no list at all."""
     mostly = st.one_of(*[sound_conditions()] * 9, st.sampled_from(RUBBISH))
-    several = st.lists(mostly, max_size=3)
+    several = st.sampled_from([1, 1, 1, 1, 2, 2, 3, 0]).flatmap(
+        lambda size: st.lists(mostly, min_size=size, max_size=size)
+    )
     return st.one_of(*[several] * 15, st.sampled_from([{}, None, "", 7]))
 
 
@@ -129,12 +131,14 @@ def named(segments: list[int], people: list[int]) -> st.SearchStrategy[frozenset
     return st.frozensets(
         st.builds(
             Named,
-            segment=st.sampled_from(segments),
-            person=st.sampled_from(people),
+            # Few of each, so that some are both included and excluded.
+            segment=st.sampled_from(segments[:5]),
+            person=st.sampled_from(people[:5]),
             kind=st.sampled_from(["included", "included", "excluded"]),
             ended=st.sampled_from([None, False, True]),
         ),
-        max_size=12,
+        min_size=8,
+        max_size=20,
     ).map(one_for_each)
 
 
@@ -146,7 +150,7 @@ def one_for_each(drawn: frozenset[Named]) -> frozenset[Named]:
 
 @st.composite
 def sections(draw: Any, pk: int, before: list[int], audiences: Any) -> Section:
-    """Often below the one before, so that chains get too deep; now and then in a cycle."""
+    """Often below the one before; now and then in a cycle or below one that is missing."""
     parent = draw(st.sampled_from([None, None, *before[-1:] * 4, *before]))
     if draw(one_in(14)):
         parent = draw(st.sampled_from([pk, 600, 603, MISSING]))
@@ -164,8 +168,10 @@ def worlds(draw: Any) -> World:
     pool = draw(st.lists(sets, min_size=2, max_size=7))
     audience = st.sampled_from([EVERYONE, *pool, NOBODY])
     wide = st.sampled_from([EVERYONE] * len(pool) + pool + [NOBODY])
-    shelves: dict[int, Section] = {}
-    for pk in range(600, 600 + draw(st.integers(4, 12))):
+    # A straight way down, often too deep, and then whatever comes.
+    way = range(600, 600 + draw(st.integers(0, 7)))
+    shelves = {pk: Section(pk, EVERYONE, 500, pk - 1 if pk > 600 else None) for pk in way}
+    for pk in range(600 + len(way), 604 + len(way) + draw(st.integers(0, 8))):
         shelves[pk] = draw(sections(pk, list(shelves), wide))
     groups = {pk: (draw(audience), draw(audience)) for pk in (700, 701)}
     place = st.sampled_from([*shelves] * 4 + [MISSING])
@@ -177,7 +183,7 @@ def worlds(draw: Any) -> World:
     ]
     return World(
         people={person.id: person for person in persons},
-        organizations={pk: draw(subset(TAGS, 2)) for pk in ORGANIZATIONS},
+        organizations={pk: draw(subset(TAGS).filter(bool)) for pk in ORGANIZATIONS},
         groups=frozenset(GROUPS),
         tags=frozenset([*TAGS, *LOOK_ALIKES]),
         languages=frozenset(LANGUAGES),

@@ -1,6 +1,8 @@
 """What each person meets at each address."""
 
 import re
+from gettext import GNUTranslations
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -157,9 +159,7 @@ def test_a_category_shows_its_sections_with_their_first_articles(client, section
 
 def test_a_section_shows_thirty_articles_a_page(client, section):
     for number in range(31):
-        ArticleFactory(
-            title=f"Part {number:02}", section=section, position=number, audience_id=2
-        )
+        ArticleFactory(title=f"Part {number:02}", section=section, position=number, audience_id=2)
     address = page_of(section)
     first, second = client.get(address), client.get(address, {"page": "2"})
     assert "Part 29" in body_of(first) and "Part 30" not in body_of(first)
@@ -187,7 +187,7 @@ def test_an_article_shows_its_words_and_where_it_stands(client, public, section,
     links = re.findall(r'href="([^"]*)"', trail)
     assert links == ["/hc/en-us", *map(page_of, (category, section, inner))]
     assert '<h2 id="user-content-down">Down</h2>' in shown
-    assert f"Updated <time datetime=\"{timezone.now():%Y}" in shown
+    assert f'Updated <time datetime="{timezone.now():%Y}' in shown
     assert page_of(neighbour) in shown
     assert "Restricted" not in shown
 
@@ -270,7 +270,9 @@ def test_the_way_in_leads_to_the_default_locale(client, center, address, target)
     assert (response.status_code, response["Location"]) == (302, target)
 
 
-@pytest.mark.parametrize("slug", ["", "-", "-Old-title", "-a/../b", "-%FF", "-Reset-the-b-router-b%0A"])
+@pytest.mark.parametrize(
+    "slug", ["", "-", "-Old-title", "-a/../b", "-%FF", "-Reset-the-b-router-b%0A"]
+)
 def test_an_old_slug_leads_to_the_present_one(client, public, slug):
     response = client.get(f"/hc/en-us/articles/{public.pk}{slug}?a=%2Fb&c")
     if "/" in slug:
@@ -459,7 +461,7 @@ def test_editors_find_drafts_marked_as_such(client_of, secret):
 def test_search_is_for_the_locale_of_the_page(client, public):
     assert "Reset" in body_of(search(client, "button"))
     assert "Nothing was found" not in body_of(search(client, "button"))
-    assert "class=\"results\"" not in body_of(search(client, "button", "fr"))
+    assert 'class="results"' not in body_of(search(client, "button", "fr"))
 
 
 @pytest.mark.parametrize("query", ["", "   ", "!!!", '"', "*", "' OR 1=1 --", "a" * 5000, "NEAR("])
@@ -469,9 +471,7 @@ def test_search_takes_any_text(client, public, query):
 
 def test_search_has_pages(client, section):
     for number in range(21):
-        ArticleFactory(
-            title=f"Zebra {number:02}", section=section, position=number, audience_id=2
-        )
+        ArticleFactory(title=f"Zebra {number:02}", section=section, position=number, audience_id=2)
     shown = body_of(search(client, "zebra"))
     assert "21 articles found" in shown and "Zebra 20" not in shown
     assert '?query=zebra&amp;page=2"' in shown
@@ -515,7 +515,7 @@ def test_nothing_of_it_is_kept_by_a_cache(client, client_of, public):
         assert response["Cache-Control"] == "private, no-store", response.request["PATH_INFO"]
         assert response["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "camera=()" in response["Permissions-Policy"]
-        assert "ETag" not in response and "Last-Modified" not in response
+        assert not {"ETag", "Last-Modified", "Expires"} & {*response.headers}
         assert "default-src 'none'" in response["Content-Security-Policy"]
 
 
@@ -597,3 +597,24 @@ def test_pages_that_show_no_help_center_ask_for_none(client, db):
     with CaptureQueriesContext(connection) as captured:
         client.get("/hc/en-us?a=%00")
     assert not captured.captured_queries
+
+
+# Words --------------------------------------------------------------------------------------------
+
+
+def test_the_french_catalogue_is_complete_and_compiled():
+    """Every text of the templates is translated; run msgfmt after editing django.po."""
+    folder = Path(snippets.__file__).parent / "locale" / "fr" / "LC_MESSAGES"
+    with (folder / "django.mo").open("rb") as file:
+        known = GNUTranslations(file)._catalog
+    source = (folder / "django.po").read_text(encoding="utf-8")
+    for words, french in re.findall(r'^msgid "(.+)"\nmsgstr "(.+)"$', source, re.M):
+        assert known[words] == french
+    used = {
+        words
+        for template in (Path(snippets.__file__).parents[1] / "templates").rglob("*.html")
+        if template.parent.name not in ("account", "allauth", "elements", "layouts")
+        for words in re.findall(r'{% translate "([^"]+)" %}', template.read_text(encoding="utf-8"))
+    }
+    assert len(used) > 40
+    assert used <= set(known)

@@ -9,6 +9,7 @@ import itertools
 import random
 from collections import Counter
 
+import hypothesis
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
@@ -25,24 +26,30 @@ from tests.oracle import World
 
 PAIRS = Counter()
 IN_MAKE_TEST, IN_MAKE_FUZZ = 20_000, 1_000_000
-quietly = settings(suppress_health_check=list(HealthCheck))
+# A world is drawn as a whole; making a failing one smaller takes minutes and does not read better.
+quietly = settings(
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 
 
 @pytest.fixture(autouse=True)
 def fresh_rules(db):
-    """Worlds are rolled back, tokens too, so no compiled rules may outlive a test."""
+    """Nothing that a planted bug compiled may outlive its test."""
     yield
     ruleset._compiled.clear()
+    attributes._facts_statement.cache_clear()
 
 
-def disagreements(world: World) -> list[str]:
+def disagreements(world: World, at_most: int = 10) -> list[str]:
     """Where the product and the oracle differ in this world; empty when all is well."""
     with transaction.atomic():
         worlds.build(world)
         # The rules are compiled here once, so that what is destroyed next has to be noticed.
         list(content.Article.objects.visible_to(User.objects.get(pk=min(world.people))))
         worlds.destroy(world)
-        found = list(itertools.chain(_memberships(world), _views(world), _samples(world)))
+        asked = itertools.chain(_memberships(world), _views(world), _samples(world))
+        found = list(itertools.islice(asked, at_most))
         transaction.set_rollback(True)
     return found
 
@@ -111,10 +118,10 @@ def differ(what, said, expected):
         yield f"{what}: too many {sorted(said - expected)}, too few {sorted(expected - said)}"
 
 
-@quietly
+@settings(quietly, max_examples=70)
 @given(world=worlds.worlds())
 def test_the_product_shows_what_the_design_says(world):
-    assert not disagreements(world)
+    assert disagreements(world) == []
 
 
 def test_enough_pairs_were_compared(tally):
@@ -132,13 +139,12 @@ def test_a_million_pairs(request, tally):
             break
         print(f"seed {seed}: {PAIRS['pairs']:,} pairs so far")
 
-        @quietly
-        @settings(max_examples=200, database=None, derandomize=False)
+        @hypothesis.seed(seed)
+        @settings(quietly, max_examples=200, derandomize=False, database=None)
         @given(world=worlds.worlds())
         def look(world):
-            assert not disagreements(world)
+            assert disagreements(world) == []
 
-        look = __import__("hypothesis").seed(seed)(look)
         look()
     tally["person × article pairs"] += PAIRS["pairs"]
 
@@ -198,8 +204,12 @@ def any_means_all(patch):
     )
 
 
-def all_on_one_joined_row(patch):
-    patch.setattr(conditions, "_has_each", lambda attribute, named: attribute.people_with(named))
+def all_of_them_means_any(patch):
+    patch.setitem(
+        conditions.OPERATORS,
+        "all",
+        conditions.OPERATORS["all"]._replace(people=conditions.OPERATORS["any"].people),
+    )
 
 
 def organizations_limit_staff(patch):
@@ -318,7 +328,7 @@ BUGS = [
     none_of_a_missing_value_holds,
     a_broken_condition_is_skipped,
     any_means_all,
-    all_on_one_joined_row,
+    all_of_them_means_any,
     organizations_limit_staff,
     none_of_organizations_skips_staff,
     staff_inherit_tags,
@@ -341,14 +351,11 @@ BUGS = [
 def test_a_planted_bug_is_found(bug, monkeypatch):
     bug(monkeypatch)
     before = Counter(PAIRS)
-    found = find(
+    find(
         worlds.worlds(),
-        disagreements,
-        settings=settings(
-            quietly, phases=[Phase.generate], max_examples=60, derandomize=True, database=None
-        ),
+        lambda world: disagreements(world, at_most=1),
+        settings=settings(quietly, max_examples=100, derandomize=True, database=None),
     )
-    assert found
     # Pairs compared here prove nothing about the product.
     PAIRS.clear()
     PAIRS.update(before)

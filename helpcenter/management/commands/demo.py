@@ -40,7 +40,7 @@ class Command(BaseCommand):
         self._serve(port)
 
     def _serve(self, port: int) -> None:
-        def announce(bound: int) -> None:
+        def announce(bound: Any) -> None:
             self.stdout.write(f"Serving at http://{HOST}:{bound} (Ctrl-C ends it).")
             self.stdout.flush()
 

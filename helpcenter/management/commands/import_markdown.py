@@ -17,6 +17,7 @@ from segments import snapshot
 # How many of a list are printed without -v 2.
 SHOWN = 20
 KINDS = ("categories", "sections", "articles", "files")
+OUTCOMES = ("created", "updated", "unchanged")
 
 
 class Command(BaseCommand):
@@ -88,16 +89,7 @@ class Command(BaseCommand):
             self.stderr.write(f"{what} {done}/{total}", self.style.NOTICE, ending=end)
 
     def show(self, report: Report, options: dict[str, Any], seconds: float) -> None:
-        """The summary."""
-        if report.created_help_center:
-            names = ", ".join(options["audience"] or [EVERYONE])
-            self.stdout.write(f"Created the help center “{report.help_center}”, for {names}.")
-        for kind in KINDS:
-            numbers = [
-                f"{report.counts[kind, what]} {what}"
-                for what in ("created", "updated", "unchanged")
-            ]
-            self.stdout.write(f"{kind}: {', '.join(numbers)}")
+        """The lists, and the numbers last, where they stay on the screen."""
         shown = None if options["verbosity"] > 1 else SHOWN
         self.show_list("Skipped", report.skipped, shown)
         self.show_list("Links that lead nowhere", report.dead_links, shown)
@@ -107,6 +99,12 @@ class Command(BaseCommand):
         self.show_list("Replaced by the folder's words", report.replaced, shown)
         # Never cut short: somebody has to look at each.
         self.show_list("Who sees more", report.widened, None)
+        if report.created_help_center:
+            names = ", ".join(options["audience"] or [EVERYONE])
+            self.stdout.write(f"The help center “{report.help_center}” is new, for {names}.")
+        for kind in KINDS:
+            numbers = [f"{report.counts[kind, each]} {each}" for each in OUTCOMES]
+            self.stdout.write(f"{kind}: {', '.join(numbers)}")
         done = "Nothing was changed: a dry run" if options["dry_run"] else "Done"
         self.stdout.write(self.style.SUCCESS(f"{done} ({seconds:.1f} s)."))
 
