@@ -12,7 +12,7 @@ from accounts import admin as people
 from accounts.models import AgentGroup, Organization, Tag
 from segments.admin import AudiencePicker, RefusesGracefully, RestrictedAdmin
 
-from . import files, permissions
+from . import permissions
 from .models import (
     Article,
     ArticleTranslation,
@@ -173,7 +173,7 @@ class ArticleAdmin(ContentAdmin):
         return ["permission_group", "section", "promoted", "position"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Without the right to publish the audience is neither shown nor set: its names are content."""
+        """Without the right to publish, the audience is not shown: its names are content."""
         fields = ["section", "permission_group", "audience", "labels", "promoted", "position"]
         return fields if _may_publish(request, obj) else [f for f in fields if f != "audience"]
 
@@ -210,12 +210,9 @@ class ArticleAdmin(ContentAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Nothing that this staff member may not delete goes in a bulk action either."""
         refused = [o for o in objs if not permissions.may_publish(request.user, o)]
-        listed, counts, missing, protected = super().get_deleted_objects(objs, request)
-        if refused:
-            missing = {*missing, Article._meta.verbose_name}
-        else:
-            # Translations, attachments and label links go with their article.
-            missing = set()
+        listed, counts, _missing, protected = super().get_deleted_objects(objs, request)
+        # Translations, attachments and label links go with their article, and need no more rights.
+        missing = {Article._meta.verbose_name} if refused else set()
         return listed, counts, missing, protected
 
     def save_model(self, request: HttpRequest, obj: Article, form: Any, change: bool) -> None:

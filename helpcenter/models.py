@@ -185,6 +185,20 @@ class Section(Translated, Restricted):
             models.Index(fields=["category", "position", "id"], name="section_in_category"),
         ]
 
+    def save(self, **kwargs: Any) -> None:
+        """Store; ValidationError for a place in the tree that cannot be.
+
+        Moved into another category, it takes along the sections inside it.
+        """
+        self.clean()
+        with transaction.atomic():
+            super().save(**kwargs)
+            # The base manager: what is hidden inside moves too.
+            strays = Section._base_manager.filter(parent=self).exclude(category=self.category_id)
+            for section in strays:
+                section.parent, section.category = self, self.category
+                section.save()
+
     def clean(self) -> None:
         """Refuse cycles, sections of another category's sections, and more than five levels."""
         if self.parent is None:
@@ -197,20 +211,6 @@ class Section(Translated, Restricted):
         if len(above) + self._height() > self.audience_depth:
             words = _("Sections nest at most %d deep.") % self.audience_depth
             raise ValidationError({"parent": words})
-
-    def save(self, **kwargs: Any) -> None:
-        """Store; ValidationError for a place in the tree that cannot be.
-
-        Moved into another category, it takes along the sections inside it.
-        """
-        self.clean()
-        with transaction.atomic():
-            super().save(**kwargs)
-            # The base manager: what is hidden inside moves too, or it would be left without a place.
-            strays = Section._base_manager.filter(parent=self).exclude(category=self.category_id)
-            for section in strays:
-                section.parent, section.category = self, self.category
-                section.save()
 
     def path(self) -> list[Section]:
         """The sections from the top down to this one. Ends early where the tree is broken."""

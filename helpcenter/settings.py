@@ -166,7 +166,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = DEMO or DEBUG or TESTING
 
-# Attachments are never under a public folder: helpcenter.views.attachment serves them after the check.
+# Never below a public folder: helpcenter.views.attachment serves attachments after the check.
 MEDIA_ROOT = DATA_DIR / "attachments"
 SENDFILE_ROOT = str(MEDIA_ROOT)
 SENDFILE_URL = "/protected"

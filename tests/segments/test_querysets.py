@@ -144,14 +144,18 @@ def cost(ask):
 def test_the_number_of_queries_does_not_grow(ask, role):
     TagFactory(name="vip")
     maria = PersonFactory(role=role, tags=["vip"])
-    ArticleFactory(audience=Audience.everyone())
-    ask(maria)  # compiles the rules
-    few = cost(lambda: ask(maria))
     tagged = [{"attribute": "tag", "operator": "any", "values": ["vip"]}]
-    for number in range(5):
+
+    def add_content(number):
         segment = Segment.objects.create(name=f"Segment {number}", conditions=tagged)
         section = SectionFactory(audience=Audience.of(segment))
         nested = SectionFactory(category=section.category, parent=section)
         ArticleFactory(section=nested, audience=Audience.of(segment, Segment.objects.get(pk=1)))
+
+    add_content(0)
+    ask(maria)  # compiles the rules
+    few = cost(lambda: ask(maria))
+    for number in range(1, 6):
+        add_content(number)
     ask(maria)
-    assert cost(lambda: ask(maria)) == few <= 10
+    assert cost(lambda: ask(maria)) == few <= 20
