@@ -1,7 +1,19 @@
 """The content app, which is the project's package too."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
 from django.db.models.signals import post_migrate
+
+
+@register(deploy=True)
+def check_demo(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The demo lets anybody be anybody, so it is never deployed."""
+    if not settings.DEMO:
+        return []
+    return [Error("DEMO is on: every visitor can sign in as anybody.", id="helpcenter.E001")]
 
 
 class HelpCenterConfig(AppConfig):
@@ -14,7 +26,9 @@ class HelpCenterConfig(AppConfig):
     def ready(self) -> None:
         from segments.triggers import providers
 
-        from . import builtin, publishing, search
+        from . import builtin, catalogs, publishing, search
+
+        catalogs.compile_stale()
 
         for provider in (publishing.triggers, search.triggers):
             if provider not in providers:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.db.models import Q
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.urls import reverse
@@ -348,6 +349,10 @@ class Article(Translated, Restricted):
                 name="article_in_order",
             ),
             models.Index(fields=["section", "published", "audience"], name="article_in_section"),
+            # Few are promoted, and the home page asks for them alone.
+            models.Index(
+                fields=["position", "id"], condition=Q(promoted=True), name="article_promoted"
+            ),
         ]
 
 

@@ -20,13 +20,13 @@ TESTING = "pytest" in sys.modules
 
 # Everything the running site writes: the SQLite file, attachments, collected static files.
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var")))
+DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if DEMO and not SECRET_KEY:
     # Kept, so that who is signed in stays so when the demo is started again.
     key_file = DATA_DIR / "demo-secret-key"
     if not key_file.exists():
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
         with open(os.open(key_file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(get_random_secret_key())
     SECRET_KEY = key_file.read_text()

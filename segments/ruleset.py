@@ -129,6 +129,8 @@ class Ruleset:
 
 def _keys(rule: Rule) -> list[list[tuple[str, Any]]]:
     """For each condition that needs a value, the (attribute, value) pairs that would do."""
+    if rule.is_whole_type:
+        return []
     return [
         [(condition.attribute, value) for value in condition.values]
         for condition in rule.conditions

@@ -50,13 +50,14 @@ def read_only(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
         if connections[using].in_atomic_block:
             yield
             return
-        with _mode(using, "DEFERRED"), transaction.atomic(using=using):
-            _start(using, "REPEATABLE READ, READ ONLY", "PRAGMA query_only = 1")
-            try:
+        try:
+            with _mode(using, "DEFERRED"), transaction.atomic(using=using):
+                _start(using, "REPEATABLE READ, READ ONLY", "PRAGMA query_only = 1")
                 yield
-            finally:
-                if connections[using].vendor == "sqlite":
-                    _execute(using, "PRAGMA query_only = 0")
+        finally:
+            # After the transaction: in one that a failed write broke, Django executes nothing.
+            if connections[using].vendor == "sqlite":
+                _execute(using, "PRAGMA query_only = 0")
     finally:
         _memory.reset(remembered)
 
@@ -163,19 +164,21 @@ def _whole(response: HttpResponseBase) -> HttpResponseBase:
 
 def _read_body(request: HttpRequest) -> None:
     """Take in the body once, so that a second try finds it."""
-    if request.content_type == "multipart/form-data":
+    if request.method == "POST" and request.content_type == "multipart/form-data":
         request.POST  # noqa: B018  (parses the body, files go to temporary files)
     else:
         request.body  # noqa: B018
 
 
 def _rewind(request: Any) -> None:
-    """Forget what the failed try left on the request: the user, the session, read files."""
+    """Forget what the failed try left on the request: the user, the session, what was read."""
     if hasattr(request, "_cached_user"):
         del request._cached_user
     if hasattr(request, "session"):
         store = import_module(settings.SESSION_ENGINE).SessionStore
         request.session = store(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    if hasattr(request, "_body"):
+        request._stream.seek(0)
     for uploads in request.FILES.lists():
         for upload in uploads[1]:
             upload.seek(0)

@@ -39,7 +39,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[TALLY] = Counter()
-    settings.DATA_DIR.mkdir(mode=0o700, parents=True)
+    settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.STATIC_ROOT.mkdir()  # whitenoise warns when it is missing
     if config.option.part == "fuzz":
         hypothesis_settings.load_profile("fuzz")

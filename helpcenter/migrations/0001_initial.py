@@ -520,6 +520,14 @@ class Migration(migrations.Migration):
                 fields=["section", "published", "audience"], name="article_in_section"
             ),
         ),
+        migrations.AddIndex(
+            model_name="article",
+            index=models.Index(
+                condition=models.Q(("promoted", True)),
+                fields=["position", "id"],
+                name="article_promoted",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="sectiontranslation",
             constraint=models.UniqueConstraint(

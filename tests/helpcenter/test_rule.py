@@ -118,7 +118,7 @@ def differ(what, said, expected):
         yield f"{what}: too many {sorted(said - expected)}, too few {sorted(expected - said)}"
 
 
-@settings(quietly, max_examples=70)
+@settings(quietly, max_examples=45)
 @given(world=worlds.worlds())
 def test_the_product_shows_what_the_design_says(world):
     assert disagreements(world) == []
@@ -347,7 +347,21 @@ BUGS = [
 ]
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+# Found as surely, but only after dozens of worlds: these take their time in `make fuzz`.
+RARE = [
+    all_of_them_means_any,
+    organizations_limit_staff,
+    none_of_organizations_skips_staff,
+    staff_inherit_tags,
+    everyone_may_edit,
+]
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [pytest.param(b, marks=[pytest.mark.fuzz] if b in RARE else []) for b in BUGS],
+    ids=lambda bug: bug.__name__,
+)
 def test_a_planted_bug_is_found(bug, monkeypatch):
     bug(monkeypatch)
     before = Counter(PAIRS)
