@@ -29,10 +29,11 @@ from tests.factories_people import (
     PersonFactory,
     TagFactory,
 )
+from tests.now_process import SECRET
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY, EVERYONE = Audience.NOBODY, Audience.EVERYONE
-CANARY, SECRET = "heliotrope", "quicksilver"
+CANARY = "heliotrope"
 
 
 class Process:
@@ -487,7 +488,7 @@ CHANGES = {
 # Seconds that readers and a writer run against each other.
 RACE = 2.5
 # Seconds that each state lasts, so that requests meet all of them.
-LINGER = 0.003
+LINGER = 0.005
 
 
 def reads(process, world, who, article):
@@ -614,6 +615,7 @@ def write_secret(world, what):
         words.save()
         time.sleep(LINGER)
     give(world)
+    time.sleep(LINGER)
 
 
 def section_address(world):

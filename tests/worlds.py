@@ -117,7 +117,7 @@ def sound_conditions(draw: Any) -> dict[str, Any]:
     values = sorted(draw(subset(NAMED_VALUES[attribute]).filter(bool)))
     if draw(one_in(8)):
         values.append(NO_VALUE[attribute])
-    operator = draw(st.sampled_from(["any", "any", "all", "all", "none"]))
+    operator = draw(st.sampled_from(["any", "all", "none"]))
     return {"attribute": attribute, "operator": operator, "values": values}
 
 
