@@ -297,7 +297,7 @@ class Filling:
         chart = ContentFile(sunny_day(), "sunny-day.png")
         return Attachment.objects.create(
             article=article, file=chart, inline=True
-        ).get_absolute_url()
+        ).address()
 
 
 def _user(person: Person) -> User:

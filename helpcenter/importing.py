@@ -234,7 +234,7 @@ class _Source:
         return found
 
     def _body(self, article: SourceArticle, hosts: Collection[str]) -> str:
-        shown = {file: self.attachment(article, file).get_absolute_url() for file in article.files}
+        shown = {file: self.attachment(article, file).address() for file in article.files}
 
         def address(path: PurePosixPath) -> str | None:
             return shown.get(path) or self._addresses.get(path)

@@ -440,8 +440,11 @@ class Attachment(InheritsAudience):
             self.size = self.file.size
         super().save(**kwargs)
 
-    def get_absolute_url(self) -> str:
-        """The address that asks for permission first."""
+    def address(self) -> str:
+        """Where it is served, after the check.
+
+        Not called get_absolute_url: by that name Django's admin/r/… tells it to all of the staff.
+        """
         return reverse("attachment", kwargs={"pk": self.pk, "name": self.file_name})
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import NestedObjects
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.utils import NestedObjects, get_fields_from_path
+from django.contrib.admin.widgets import ForeignKeyRawIdWidget
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models.deletion import ProtectedError
 from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.translation import gettext as _
@@ -63,6 +64,20 @@ class VisibleRelatedFilter(admin.RelatedFieldListFilter):
         return [(row.pk, str(row)) for row in visible]
 
 
+class VisibleRawIdWidget(ForeignKeyRawIdWidget):
+    """Names beside the number only what may be chosen; Django's own names whatever was posted."""
+
+    visible: Any = None
+
+    def label_and_url_for_value(self, value: Any) -> tuple[str, str]:
+        """The name and address of the object, both empty when the viewer may not see it."""
+        try:
+            seen = self.visible.filter(**{self.rel.get_related_field().name: value}).exists()
+        except (ValueError, OverflowError, ValidationError):
+            seen = False
+        return super().label_and_url_for_value(value) if seen else ("", "")
+
+
 class RestrictedAdmin(RefusesGracefully, AudiencePicker):
     """Lists, shows, deletes and relates only what the viewer may see."""
 
@@ -76,6 +91,10 @@ class RestrictedAdmin(RefusesGracefully, AudiencePicker):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Only visible objects can be chosen, and posted."""
         self._limit(db_field, request, kwargs)
+        if "queryset" in kwargs and db_field.name in self.raw_id_fields:
+            widget = VisibleRawIdWidget(db_field.remote_field, self.admin_site)
+            widget.visible = kwargs["queryset"]
+            kwargs.setdefault("widget", widget)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -89,16 +108,38 @@ class RestrictedAdmin(RefusesGracefully, AudiencePicker):
             choices = kwargs.get("queryset", related._default_manager.all())
             kwargs["queryset"] = choices.visible_to(request.user)
 
-    def get_list_filter(self, request: HttpRequest) -> Any:
-        """Filters by a restricted model offer only what the viewer may see of it."""
-        return [self._limited_filter(each) for each in super().get_list_filter(request)]
+    def get_formset_kwargs(
+        self, request: HttpRequest, obj: Any, inline: Any, prefix: str
+    ) -> dict[str, Any]:
+        """Inlines show only what the viewer may see, too."""
+        kwargs = super().get_formset_kwargs(request, obj, inline, prefix)
+        if issubclass(inline.model, InheritsAudience):
+            kwargs["queryset"] = kwargs["queryset"].visible_to(request.user)
+        return kwargs
 
-    def _limited_filter(self, name: Any) -> Any:
-        if isinstance(name, str) and "__" not in name and hasattr(self.model, name):
-            related = self.model._meta.get_field(name).related_model
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Filters by a restricted model offer only what the viewer may see of it.
+
+        Those by audiences or segments are for admins: they would list every name.
+        """
+        found: list[Any] = []
+        given: Any = super().get_list_filter(request)
+        for each in given:
+            related = self._related_by(each)
+            if related in (Audience, Segment) and not _is_admin(request):
+                continue
             if related is not None and issubclass(related, InheritsAudience):
-                return (name, VisibleRelatedFilter)
-        return name
+                each = (each[0] if isinstance(each, tuple) else each, VisibleRelatedFilter)
+            found.append(each)
+        return found
+
+    def _related_by(self, list_filter: Any) -> Any:
+        """The model whose rows a list filter offers; None for other kinds of filters."""
+        path, kind = list_filter if isinstance(list_filter, tuple) else (list_filter, None)
+        offers_rows = kind in (None, admin.RelatedFieldListFilter, admin.RelatedOnlyFieldListFilter)
+        if not isinstance(path, str) or not offers_rows:
+            return None
+        return get_fields_from_path(self.model, path)[-1].related_model
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """As usual, but nothing hidden is named, and nothing hidden goes along."""
@@ -117,9 +158,13 @@ class RestrictedAdmin(RefusesGracefully, AudiencePicker):
 
     def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
         """Names of segments are content: may this staff member learn who the audience is?"""
-        from .ruleset import viewer_for
+        return _is_admin(request)
 
-        return viewer_for(request.user).is_admin
+
+def _is_admin(request: HttpRequest) -> bool:
+    from .ruleset import viewer_for
+
+    return viewer_for(request.user).is_admin
 
 
 def _takes_hidden_along(objs: Any, user: Any) -> bool:

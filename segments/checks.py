@@ -146,12 +146,9 @@ def _is_own_ancestor(model: Any) -> bool:
 
 
 def _parents(model: Any) -> set[Any]:
-    names = {field.name for field in model._meta.concrete_fields}
-    return {
-        model._meta.get_field(name).related_model
-        for name in model.audience_parents
-        if name in names and issubclass(model._meta.get_field(name).related_model, InheritsAudience)
-    }
+    fields = {field.name: field for field in model._meta.concrete_fields}
+    found = {getattr(fields.get(name), "related_model", None) for name in model.audience_parents}
+    return {parent for parent in found if parent and issubclass(parent, InheritsAudience)}
 
 
 @register(Tags.database)

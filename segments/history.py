@@ -36,9 +36,20 @@ def set_actor(name: str | None, using: str = DEFAULT_DB_ALIAS) -> None:
 def acting_as(name: str | None, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Make all changes inside in one transaction, recorded as made by `name`."""
     with transaction.atomic(using=using):
+        outside = _actor(using)
         set_actor(name, using)
         yield
-        set_actor(None, using)
+        set_actor(outside, using)
+
+
+def _actor(using: str) -> str | None:
+    with connections[using].cursor() as cursor:
+        if connections[using].vendor == "postgresql":
+            cursor.execute("SELECT NULLIF(current_setting('segments.actor', true), '')")
+        else:
+            cursor.execute("SELECT name FROM segments_actor")
+        row = cursor.fetchone()
+        return row[0] if row else None
 
 
 class Watched(NamedTuple):

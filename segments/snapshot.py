@@ -8,6 +8,8 @@ one transaction and are tried again when the database says that another writer w
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +17,13 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    OperationalError,
+    connections,
+    transaction,
+)
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 
 from . import history
@@ -53,13 +61,19 @@ def read_only(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
         try:
             with _mode(using, "DEFERRED"), transaction.atomic(using=using):
                 _start(using, "REPEATABLE READ, READ ONLY", "PRAGMA query_only = 1")
+                # First in the queue: what others do on commit happens after the snapshot.
+                transaction.on_commit(lambda: _allow_writing(using), using=using)
                 yield
         finally:
-            # After the transaction: in one that a failed write broke, Django executes nothing.
-            if connections[using].vendor == "sqlite":
-                _execute(using, "PRAGMA query_only = 0")
+            # Not inside: in a transaction that a failed write broke, Django executes nothing.
+            _allow_writing(using)
     finally:
         _memory.reset(remembered)
+
+
+def _allow_writing(using: str) -> None:
+    if connections[using].vendor == "sqlite":
+        _execute(using, "PRAGMA query_only = 0")
 
 
 @contextmanager
@@ -78,6 +92,8 @@ def writing(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 def _mode(using: str, mode: str) -> Iterator[None]:
     """SQLite decides at BEGIN whether a transaction may write; this says which it will be."""
     connection: Any = connections[using]
+    # Connecting resets the mode to that of the settings, so it has to come first.
+    connection.ensure_connection()
     before = getattr(connection, "transaction_mode", None)
     connection.transaction_mode = mode
     try:
@@ -138,8 +154,18 @@ class SnapshotMiddleware:
             if error is not None or response.status_code >= 500 or transaction.get_rollback():
                 transaction.set_rollback(True)
             else:
-                history.set_actor(None)
+                self._forget_actor(response)
         return response
+
+    def _forget_actor(self, response: HttpResponseBase) -> None:
+        try:
+            history.set_actor(None)
+        except DatabaseError:
+            # The view went on after an error that broke its transaction. To say so is its right,
+            # to say that all went well is not.
+            if response.status_code < 400:
+                raise
+            transaction.set_rollback(True)
 
     def process_view(self, request: HttpRequest, *args: Any) -> None:
         """Name the person who writes, so that the history can. They are known only by now."""
@@ -181,4 +207,15 @@ def _rewind(request: Any) -> None:
         request._stream.seek(0)
     for uploads in request.FILES.lists():
         for upload in uploads[1]:
-            upload.seek(0)
+            _put_back(upload)
+
+
+def _put_back(upload: Any) -> None:
+    """Let an upload be read from its start; a storage may have moved a large one away."""
+    upload.seek(0)
+    where = getattr(upload, "temporary_file_path", None)
+    if where is not None and not os.path.exists(where()):
+        # Moved or even deleted, it can still be read by those who have it open.
+        with open(where(), "wb") as file:
+            shutil.copyfileobj(upload.file, file)
+        upload.seek(0)

@@ -9,11 +9,12 @@ token of the rules, in `history.py` the one that records changes; a project may 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .attributes import attributes
-from .models import Audience, AudienceSegment, Segment
+from .models import Audience, AudienceSegment, Segment, Token
 
 PREFIX = "segments_trg_"
 # The names that the statements of PostgreSQL's triggers give to the changed rows.
@@ -53,7 +54,8 @@ class Trigger(NamedTuple):
         return [
             f"CREATE OR REPLACE FUNCTION {self.name}() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$BEGIN {self.postgresql}; RETURN NULL; END$$",
-            f'CREATE TRIGGER {self.name} AFTER {self.event} ON "{self.table}" '
+            # Replacing one that is disabled enables it.
+            f'CREATE OR REPLACE TRIGGER {self.name} AFTER {self.event} ON "{self.table}" '
             f"{TRANSITION_TABLES[self.event]} FOR EACH STATEMENT EXECUTE FUNCTION {self.name}()",
         ]
 
@@ -93,15 +95,31 @@ providers: list[Callable[[], Iterable[Trigger]]] = [token_triggers]
 def install(connection: Any) -> None:
     """Create the triggers that are missing and drop outdated ones."""
     wanted, present = expected(connection), installed(connection)
+    _drop(connection, {name: present[name] for name in present.keys() - wanted.keys()})
+    created = [trigger for name, trigger in wanted.items() if name not in present]
     with connection.cursor() as cursor:
-        for name, table in present.items():
-            if name not in wanted:
-                on = f" ON {table}" if connection.vendor == "postgresql" else ""
-                cursor.execute(f"DROP TRIGGER {name}{on}")
-        for name, trigger in wanted.items():
-            if name not in present:
-                for statement in trigger.create(connection.vendor):
-                    cursor.execute(statement)
+        for trigger in created:
+            for statement in trigger.create(connection.vendor):
+                cursor.execute(statement)
+    if created:
+        # Nobody was told of what changed while they were missing.
+        Token.objects.using(connection.alias).update(value=secrets.token_hex(16))
+
+
+def uninstall(connection: Any) -> None:
+    """Drop all of them, for a migration that changes a table named inside the triggers of others.
+
+    SQLite refuses to rebuild such a table: those of the history, the token and the actor, and what
+    a project's own triggers write to. `migrate` puts all back at its end.
+    """
+    _drop(connection, installed(connection))
+
+
+def _drop(connection: Any, triggers: dict[str, str]) -> None:
+    with connection.cursor() as cursor:
+        for name, table in triggers.items():
+            on = f" ON {table}" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"DROP TRIGGER {name}{on}")
 
 
 def missing(connection: Any) -> list[str]:
@@ -127,7 +145,7 @@ def installed(connection: Any) -> dict[str, str]:
         if connection.vendor == "postgresql":
             cursor.execute(
                 "SELECT tgname, tgrelid::regclass::text FROM pg_trigger "
-                "WHERE starts_with(tgname, %s) AND tgenabled <> 'D' "
+                "WHERE starts_with(tgname, %s) AND tgenabled IN ('O', 'A') "
                 "AND pg_table_is_visible(tgrelid)",
                 [PREFIX],
             )

@@ -91,6 +91,8 @@ def hide_something(shown):
 
 
 METHODS = ["GET", "HEAD", "OPTIONS"]
+# The admin turns all of them away alike; dan stands for them there.
+LIKE_DAN = {"maria", "omar", "nadia", "claire", "ines"}
 # The URLs that want to know which, and so are asked for hidden objects.
 NAMED = {"category", "section", "article"}
 
@@ -171,6 +173,8 @@ def walk(cast, names, found):
     for name in names:
         client = client_of(cast[name])
         for address in found:
+            if address.startswith("/admin") and name in LIKE_DAN:
+                continue
             for method in METHODS if address.startswith("/hc") else METHODS[:1]:
                 answers[name, method, address] = answer(client, method, address)
     return answers

@@ -661,5 +661,5 @@ def test_nobody_sees_what_was_written_after_narrowing(slow, start, world, tally)
 
 @pytest.mark.parametrize("fault", ["slow", "two-steps"])
 def test_a_build_without_the_snapshot_is_found_out(fault, start, world):
-    answers, _writes = secrets_seen([start("no-snapshot", fault) for _ in range(2)], world, 10)
+    answers, _writes = secrets_seen([start("no-snapshot", fault)], world, 20)
     assert answers["found"]

@@ -23,7 +23,7 @@ def article(db):
 
 def sent(client, attachment, **headers):
     """The answer, with the file read to its end."""
-    response = client.get(attachment.get_absolute_url(), headers=headers)
+    response = client.get(attachment.address(), headers=headers)
     response.body = response.getvalue()
     return response
 
@@ -128,7 +128,7 @@ def test_a_file_of_a_draft_is_missing(client, article):
 
 def test_another_name_is_another_file(client, article):
     attachment = AttachmentFactory(article=article, name="a.txt")
-    address = attachment.get_absolute_url()
+    address = attachment.address()
     for other in ("b.txt", "A.TXT", "a.txt.css", "a.txt/", "a.tx"):
         assert client.get(address.replace("a.txt", other)).status_code == 404
 
@@ -148,7 +148,7 @@ CONDITIONS = [
 @pytest.mark.parametrize("method", ["get", "head", "post", "options"])
 def test_the_permission_comes_before_everything_else(client, hidden, method, headers):
     etag = {"If-None-Match": "*"} | headers
-    address = hidden.get_absolute_url()
+    address = hidden.address()
     ask = getattr(client, method)
     answers = [ask(address, headers=headers), ask(address, headers=etag)]
     hidden.delete()
@@ -165,7 +165,7 @@ def test_validators_work_for_those_who_may_have_it(client, article):
     etag = sent(client, attachment)["ETag"]
     again = sent(client, attachment, **{"If-None-Match": etag})
     assert (again.status_code, again.body) == (304, b"")
-    head = client.head(attachment.get_absolute_url())
+    head = client.head(attachment.address())
     assert (head.status_code, head.content) == (200, b"")
     assert head["Content-Length"] == str(len(PNG))
 
@@ -211,7 +211,7 @@ def test_the_web_server_is_asked_to_send_the_file(client, article, settings):
 @pytest.mark.parametrize("lost", ["file", "path"])
 def test_a_lost_file_is_missing_and_logged(client, article, caplog, lost):
     attachment = AttachmentFactory(article=article)
-    address = attachment.get_absolute_url()
+    address = attachment.address()
     missing = client.get(address.replace(str(attachment.pk), "1"))
     if lost == "file":
         Path(attachment.file.path).unlink()
@@ -228,4 +228,4 @@ def test_a_path_that_leads_out_of_the_folder_is_missing(client, article):
     attachment = AttachmentFactory(article=article)
     for path in ("../../etc/passwd", "/etc/passwd", "."):
         Attachment.objects.update(file=path)
-        assert client.get(attachment.get_absolute_url()).status_code in (400, 404), path
+        assert client.get(attachment.address()).status_code in (400, 404), path

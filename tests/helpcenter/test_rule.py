@@ -349,21 +349,7 @@ BUGS = [
 ]
 
 
-# Found as surely, but only after dozens of worlds: these take their time in `make fuzz`.
-RARE = [
-    all_of_them_means_any,
-    organizations_limit_staff,
-    none_of_organizations_skips_staff,
-    staff_inherit_tags,
-    everyone_may_edit,
-]
-
-
-@pytest.mark.parametrize(
-    "bug",
-    [pytest.param(b, marks=[pytest.mark.fuzz] if b in RARE else []) for b in BUGS],
-    ids=lambda bug: bug.__name__,
-)
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found(bug, monkeypatch):
     bug(monkeypatch)
     before = Counter(PAIRS)

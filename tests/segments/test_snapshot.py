@@ -12,6 +12,7 @@ from django.http import FileResponse, Http404, HttpResponse, JsonResponse, Strea
 from django.template.response import SimpleTemplateResponse
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from accounts.models import Tag
@@ -359,3 +360,15 @@ def test_reading_needs_no_lock(elsewhere):
         assert Tag.objects.count() == 1
         elsewhere(lambda: Tag.objects.create(name="newer"))
     assert Tag.objects.count() == 2
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has no such modes")
+def test_a_new_connection_begins_in_the_right_mode(elsewhere):
+    """Django opens one for each request; connecting resets the mode of its transactions."""
+
+    def begins():
+        with CaptureQueriesContext(connection) as captured, snapshot.writing():
+            pass
+        return captured[0]["sql"]
+
+    assert elsewhere(begins) == "BEGIN IMMEDIATE"

@@ -1,0 +1,377 @@
+"""The snapshot middleware: one request, one state of the database, on real connections."""
+
+import io
+import json
+import threading
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connection, connections, transaction
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.test import Client
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.test.utils import CaptureQueriesContext
+from django.urls import path
+
+from accounts.models import Tag
+from helpcenter.models import Article, ArticleTranslation
+from segments import snapshot
+from segments.models import Audience
+from tests.factories_content import ArticleFactory
+from tests.factories_people import PersonFactory
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+SNAPSHOT = "segments.snapshot.SnapshotMiddleware"
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    SNAPSHOT,
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+# What the view of this test does; the tests set it.
+acts = {}
+
+urlpatterns = [path("act", lambda request: acts["now"](request), name="act")]
+
+
+@pytest.fixture(autouse=True)
+def stack(settings):
+    settings.MIDDLEWARE = MIDDLEWARE
+    yield
+    acts.clear()
+
+
+@pytest.fixture
+def client():
+    return Client(raise_request_exception=False)
+
+
+class Meeting:
+    """Two threads that wait for each other: the reader in its view, the writer in the test."""
+
+    def __init__(self):
+        self.decided, self.changed = threading.Event(), threading.Event()
+
+    def view(self, request):
+        """Decides, lets others change everything, and then reads the words."""
+        article = Article.objects.visible_to(request.user).first()
+        self.decided.set()
+        assert self.changed.wait(20)
+        words = ArticleTranslation.objects.filter(article=article).values_list("body", flat=True)
+        again = Article.objects.visible_to(request.user).first()
+        return JsonResponse({"body": words.first(), "still": again is not None})
+
+
+def read_while(change):
+    """The answer to a reader whose article is changed between decision and content."""
+    meeting, answers = Meeting(), []
+    acts["now"] = meeting.view
+
+    def read():
+        answers.append(Client().get("/act").json())
+        connections.close_all()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert meeting.decided.wait(20)
+    change()
+    meeting.changed.set()
+    reader.join(20)
+    return answers[0]
+
+
+def narrow_and_add_a_secret():
+    with transaction.atomic():
+        Article.objects.update(audience=Audience.nobody())
+    ArticleTranslation.objects.update(body="secret")
+
+
+def test_a_reader_never_sees_what_came_after_it_lost_access():
+    ArticleFactory(body="harmless", audience=Audience.everyone())
+    assert read_while(narrow_and_add_a_secret) == {"body": "harmless", "still": True}
+    assert not Article.objects.visible_to(AnonymousUser()).exists()
+
+
+def test_without_the_snapshot_it_would(settings):
+    """The control: the same test finds the leak when the middleware is missing."""
+    settings.MIDDLEWARE = [name for name in MIDDLEWARE if name != SNAPSHOT]
+    ArticleFactory(body="harmless", audience=Audience.everyone())
+    assert read_while(narrow_and_add_a_secret) == {"body": "secret", "still": False}
+
+
+@pytest.mark.parametrize("method", ["get", "head", "options", "trace"])
+@pytest.mark.parametrize(
+    "write",
+    [lambda: Tag.objects.create(name="new"), lambda: PersonFactory()],
+    ids=["savepoint", "no savepoint"],
+)
+def test_a_safe_method_cannot_write(client, method, write):
+    def act(request):
+        write()
+        return HttpResponse("written")
+
+    acts["now"] = act
+    assert getattr(client, method)("/act").status_code == 500
+    assert not Tag.objects.exists()
+    # And the connection is as it was.
+    write()
+    assert client.get("/act").status_code == 500
+
+
+def test_a_view_that_hides_a_failed_write_still_answers(client):
+    def act(request):
+        try:
+            with transaction.atomic():
+                Tag.objects.create(name="new")
+        except Exception:
+            return HttpResponse("sorry")
+
+    acts["now"] = act
+    assert client.get("/act").content == b"sorry"
+    Tag.objects.create(name="new")
+
+
+class Conflict:
+    """A view that writes, and meets a faster writer in its first tries."""
+
+    def __init__(self, times):
+        self.times, self.tries = times, []
+
+    def __call__(self, request):
+        Tag.objects.create(name=f"try {len(self.tries)}")
+        files = {name: file.read().decode() for name, file in request.FILES.items()}
+        is_form = request.content_type == "multipart/form-data"
+        body = None if is_form else request.body.decode()
+        seen = [request.POST.dict(), files, body, str(request.user), dict(request.session)]
+        request.session["try"] = len(self.tries)
+        self.tries.append(json.dumps(seen))
+        if len(self.tries) <= self.times:
+            raise OperationalError("database is locked")
+        return HttpResponse("done")
+
+
+@pytest.mark.parametrize("times", [0, 1, 2])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"data": {"name": "Maria"}},
+        {"data": {"name": "Maria", "file": True}},
+        {"data": {"name": "Maria"}, "content_type": "application/json"},
+        {"data": b"\xff\x00raw", "content_type": "application/octet-stream"},
+    ],
+    ids=["form", "upload", "json", "bytes"],
+)
+def test_a_conflict_is_tried_again_with_the_same_request(client, times, data):
+    acts["now"] = conflict = Conflict(times)
+    if isinstance(data["data"], dict) and data["data"].get("file"):
+        data = {"data": {"name": "Maria", "file": io.BytesIO(b"words")}}
+    if isinstance(data["data"], bytes):
+        data = {**data, "data": b"raw"}
+    client.force_login(PersonFactory(name="Maria"))
+    response = client.post("/act", **data)
+    assert (response.status_code, response.content) == (200, b"done")
+    assert len(conflict.tries) == times + 1
+    assert len(set(conflict.tries)) == 1
+    # Only the last try is kept.
+    assert [tag.name for tag in Tag.objects.all()] == [f"try {times}"]
+    assert client.session["try"] == times
+
+
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_uploads_by_other_methods_can_be_read_again(client, method):
+    tries = []
+
+    def act(request):
+        tries.append(request.read())
+        if len(tries) < 3:
+            raise OperationalError("database is locked")
+        return HttpResponse("done")
+
+    acts["now"] = act
+    data = encode_multipart(BOUNDARY, {"file": io.BytesIO(b"words")})
+    assert getattr(client, method)("/act", data, content_type=MULTIPART_CONTENT).content == b"done"
+    assert tries == [data] * 3
+
+
+def test_after_three_conflicts_it_fails_and_nothing_is_written(client):
+    acts["now"] = conflict = Conflict(99)
+    assert client.post("/act").status_code == 500
+    assert len(conflict.tries) == 3
+    assert not Tag.objects.exists()
+
+
+def test_a_view_that_meets_a_faster_writer_wins_at_last(client, elsewhere):
+    """A real conflict where there can be one: SQLite lets the second writer wait instead."""
+    maria = PersonFactory(name="0")
+    people = type(maria).objects.filter(pk=maria.pk)
+    tries = []
+
+    def act(request):
+        name = people.get().name
+        tries.append(name)
+        if connection.vendor == "postgresql" and len(tries) < 3:
+            elsewhere(lambda: people.update(name=str(len(tries))))
+        people.update(name=f"{name} and me")
+        return HttpResponse("done")
+
+    acts["now"] = act
+    assert client.post("/act").status_code == 200
+    expected = "2 and me" if connection.vendor == "postgresql" else "0 and me"
+    assert people.get().name == expected
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="one writer at a time is SQLite's way")
+def test_a_writer_who_never_gets_his_turn_fails(client, elsewhere):
+    acts["now"] = lambda request: HttpResponse("done")
+    with snapshot.writing():
+
+        def post():
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA busy_timeout = 10")
+            import logging; logging.basicConfig(level=10); r = client.post("/act"); print("Z", r, connection.settings_dict["NAME"], connection.in_atomic_block); return r.status_code
+
+        print("MAIN", connection.connection.in_transaction, connection.in_atomic_block, connection.transaction_mode, connection.settings_dict["NAME"])
+        x = elsewhere(post)
+        print("MAIN", connection.connection.in_transaction)
+        assert x == 500
+    assert client.post("/act").status_code == 200
+
+
+def write_and(outcome):
+    def act(request):
+        Tag.objects.create(name="new")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return HttpResponse(status=outcome)
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kept"),
+    [
+        (200, True),
+        (302, True),
+        (400, True),
+        (500, False),
+        (503, False),
+        (ValueError("wrong"), False),
+        (Http404(), False),
+        (PermissionDenied(), False),
+        (OperationalError("no conflict"), False),
+    ],
+    ids=repr,
+)
+def test_what_fails_leaves_nothing_behind(client, outcome, kept):
+    acts["now"] = write_and(outcome)
+    client.post("/act")
+    assert Tag.objects.exists() is kept
+
+
+def test_a_streamed_answer_is_read_inside_the_snapshot(client):
+    Tag.objects.create(name="one")
+
+    def parts():
+        for _ in range(2):
+            yield f"{connection.in_atomic_block} {Tag.objects.count()};"
+
+    acts["now"] = lambda request: StreamingHttpResponse(parts())
+    response = client.get("/act")
+    # Whatever happens before the server sends the answer.
+    Tag.objects.all().delete()
+    assert response.getvalue() == b"True 1;True 1;"
+
+
+def test_a_lazy_template_is_rendered_inside_the_snapshot(client, settings):
+    settings.TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {"loaders": [("django.template.loaders.locmem.Loader", {"a": "{{ is }}"})]},
+        }
+    ]
+
+    class Lazy:
+        def __str__(self):
+            return str(connection.in_atomic_block)
+
+    acts["now"] = lambda request: SimpleTemplateResponse("a", {"is": Lazy()})
+    assert client.get("/act").content == b"True"
+
+
+def test_a_file_is_sent_as_it_is(rf, tmp_path):
+    (tmp_path / "a.txt").write_text("words")
+    answer = FileResponse((tmp_path / "a.txt").open("rb"))
+    response = snapshot.SnapshotMiddleware(lambda request: answer)(rf.get("/act"))
+    assert response is answer and response.file_to_stream.tell() == 0
+    assert response.getvalue() == b"words"
+    response.close()
+
+
+class TestMemory:
+    def test_lasts_for_one_read_only_snapshot(self):
+        found = []
+
+        def ask():
+            return snapshot.remember("key", lambda: found.append(1) or len(found))
+
+        assert (ask(), ask()) == (1, 2)
+        with snapshot.read_only():
+            assert (ask(), ask()) == (3, 3)
+            with snapshot.read_only():
+                assert ask() == 4
+            assert ask() == 3
+        with snapshot.writing():
+            assert (ask(), ask()) == (5, 6)
+        assert ask() == 7
+
+    def test_is_not_shared_between_threads(self, elsewhere):
+        with snapshot.read_only():
+            snapshot.remember("key", lambda: "mine")
+            assert elsewhere(lambda: snapshot.remember("key", lambda: "yours")) == "yours"
+
+    def test_ends_with_an_error(self):
+        with pytest.raises(ValueError), snapshot.read_only():
+            snapshot.remember("key", lambda: "old")
+            raise ValueError
+        assert snapshot.remember("key", lambda: "new") == "new"
+
+
+def test_a_snapshot_begins_where_the_request_does(elsewhere):
+    """What was committed before the first look is seen, what comes after it is not."""
+    Tag.objects.create(name="before")
+    with snapshot.read_only():
+        elsewhere(lambda: Tag.objects.create(name="between"))
+        first = Tag.objects.count()
+        elsewhere(lambda: Tag.objects.create(name="after"))
+        assert Tag.objects.count() == first
+    assert Tag.objects.count() == 3
+
+
+def test_reading_needs_no_lock(elsewhere):
+    """A reader neither waits for a writer nor stops one."""
+    with snapshot.writing():
+        Tag.objects.create(name="new")
+
+        def read():
+            with snapshot.read_only():
+                return Tag.objects.count()
+
+        assert elsewhere(read) == 0
+    with snapshot.read_only():
+        assert Tag.objects.count() == 1
+        elsewhere(lambda: Tag.objects.create(name="newer"))
+    assert Tag.objects.count() == 2
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has no such modes")
+def test_a_new_connection_begins_in_the_right_mode(elsewhere):
+    """Django opens one for each request; connecting resets the mode of its transactions."""
+
+    def begins():
+        with CaptureQueriesContext(connection) as captured, snapshot.writing():
+            pass
+        return captured[0]["sql"]
+
+    assert elsewhere(begins) == "BEGIN IMMEDIATE"
