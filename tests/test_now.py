@@ -487,8 +487,6 @@ CHANGES = {
 }
 # Seconds that readers and a writer run against each other.
 RACE = 2.5
-# Seconds that each state lasts, so that requests meet all of them.
-LINGER = 0.005
 
 
 def reads(process, world, who, article):
@@ -603,7 +601,7 @@ NARROWING = [
 ]
 
 
-def write_secret(world, what):
+def write_secret(world, what, linger):
     """Hide the article, write a secret into it, take it out and show the article again."""
     take, give = CHANGES[what][2]["raw"]
     take(world)
@@ -613,9 +611,9 @@ def write_secret(world, what):
     for text in (f"{public} {SECRET}", public):
         words.title = words.body = text
         words.save()
-        time.sleep(LINGER)
+        time.sleep(linger)
     give(world)
-    time.sleep(LINGER)
+    time.sleep(linger)
 
 
 def section_address(world):
@@ -623,8 +621,11 @@ def section_address(world):
     return world.section.address("en-us")
 
 
-def secrets_seen(processes, world, seconds):
-    """(answers by status and `found`, number of secrets written) of one race."""
+def secrets_seen(processes, world, seconds, linger):
+    """(answers by status and `found`, number of secrets written) of one race.
+
+    Each state of the article lasts for `linger` seconds at least.
+    """
     article, writes = world.articles["tag"], 0
     order = {
         "seconds": seconds,
@@ -641,7 +642,7 @@ def secrets_seen(processes, world, seconds):
     with ThreadPoolExecutor(len(processes)) as pool:
         readers = [pool.submit(process.ask, **order) for process in processes]
         while not all(reader.done() for reader in readers):
-            write_secret(world, NARROWING[writes % len(NARROWING)])
+            write_secret(world, NARROWING[writes % len(NARROWING)], linger)
             writes += 1
         answers = Counter()
         for reader in readers:
@@ -651,7 +652,7 @@ def secrets_seen(processes, world, seconds):
 
 @pytest.mark.parametrize("slow", [[], ["slow"]], ids=["fast", "slow"])
 def test_nobody_sees_what_was_written_after_narrowing(slow, start, world, tally):
-    answers, writes = secrets_seen([start(*slow), start(*slow)], world, RACE)
+    answers, writes = secrets_seen([start(*slow), start(*slow)], world, RACE, 0.005)
     assert answers.pop("found") == 0
     tally["secrets written behind a narrowed audience"] += writes
     tally["requests during that"] += answers.total()
@@ -661,5 +662,5 @@ def test_nobody_sees_what_was_written_after_narrowing(slow, start, world, tally)
 
 @pytest.mark.parametrize("fault", ["slow", "two-steps"])
 def test_a_build_without_the_snapshot_is_found_out(fault, start, world):
-    answers, _writes = secrets_seen([start("no-snapshot", fault)], world, 20)
+    answers, _writes = secrets_seen([start("no-snapshot", fault)], world, 20, 0.02)
     assert answers["found"]

@@ -4,7 +4,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection, transaction
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from accounts.models import Organization, OrganizationMembership, User
@@ -332,3 +333,79 @@ def test_who_may_see_is_not_confused_by_a_visitor():
     assert Change(actor=str(AnonymousUser().pk)).who in ("unknown", "None")
     assert Change(actor="9" * 40).who == "9" * 40
     assert Organization.objects.count() == 0
+
+
+def test_many_rows_are_recorded_by_one_statement():
+    """As many changes as rows changed, each with its own values before and after."""
+    public, hidden = Audience.everyone(), Audience.nobody()
+    for audience in (public, hidden, hidden, hidden):
+        ArticleFactory(audience=audience)
+    last = Change.objects.first().pk
+    with CaptureQueriesContext(connection) as statements:
+        assert Article.objects.update(audience=public) == 4
+    assert len(statements) == 1
+    changes = Change.objects.filter(pk__gt=last)
+    assert [(c.field, c.before, c.after) for c in changes] == [("audience", "1", "2")] * 3
+    assert len({change.object_id for change in changes}) == 3
+    if connection.vendor == "postgresql":
+        # The number of the command within the transaction that inserted each row.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT DISTINCT cmin::text FROM segments_change WHERE id > %s", [last])
+            assert len(cursor.fetchall()) == 1
+
+
+def recorded(thing):
+    return {row.field: row.after for row in Change.objects.of(thing)}
+
+
+def test_creation_records_what_differs_from_the_default():
+    assert recorded(PersonFactory()) == {}
+    unusual = recorded(PersonFactory(role="agent", language="fr", is_active=False))
+    assert unusual.keys() == {"role", "language", "is_active"}
+    assert (unusual["role"], unusual["language"]) == ("agent", "fr")
+    assert recorded(ArticleFactory()) == {}
+    assert recorded(ArticleFactory(audience=Audience.everyone())) == {"audience": "2"}
+
+
+def test_rows_written_in_bulk():
+    people, tags = [PersonFactory() for _ in range(3)], [TagFactory() for _ in range(2)]
+    through = User.tags.through
+    links = [through(user=person, tag=tag) for person in people for tag in tags]
+    through.objects.bulk_create(links)
+    through.objects.all().delete()
+    for person in people:
+        found = [(c.field, c.before, c.after) for c in Change.objects.of(person).order_by("pk")]
+        pks = [str(tag.pk) for tag in tags]
+        assert sorted(found[:2], key=str) == sorted([("tag", None, pk) for pk in pks], key=str)
+        assert sorted(found[2:], key=str) == sorted([("tag", pk, None) for pk in pks], key=str)
+
+
+def test_deleting_a_person_removes_the_name():
+    """Their history stays, with numbers where they were named."""
+    maria = PersonFactory(name="Maria Canary", email="canary@example.com")
+    segment, pk = Segment.objects.create(name="Few"), str(maria.pk)
+    segment.include(maria)
+    with acting_as(pk):
+        article = ArticleFactory(audience=Audience.everyone())
+    maria.delete()
+    words = str([*Change.objects.values_list(), *(c.who for c in Change.objects.all())])
+    assert "canary" not in words.lower()
+    assert Change.objects.of(article).get().who == pk
+    assert Change.objects.of(segment).filter(field="people", after=None).exists()
+
+
+def test_an_edit_in_the_admin_is_the_admins():
+    ada = PersonFactory(role="admin", name="Ada", verified=True)
+    segment = Segment.objects.create(name="Old")
+    client = Client()
+    client.force_login(ada)
+    data = {"name": "New", "user_type": "signed_in_users", "conditions": "[]", "seen_version": "1"}
+    data |= {"people-TOTAL_FORMS": "0", "people-INITIAL_FORMS": "0"}
+    with override_settings(ROOT_URLCONF="helpcenter.urls"):
+        response = client.post(f"/admin/segments/segment/{segment.pk}/change/", data)
+    assert response.status_code == 302, response.content
+    change = Change.objects.of(segment).first()
+    assert (change.field, change.before, change.after) == ("name", "Old", "New")
+    assert (change.who, change.actor) == ("Ada", str(ada.pk))
+    Segment.objects.update(description="by somebody else")
+    assert Change.objects.of(segment).first().actor is None

@@ -68,7 +68,7 @@ def persons():
     )
 
 
-@settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(rules=rules(), person=persons())
 def test_the_index_finds_what_asking_every_rule_finds(rules, person):
     ruleset = Ruleset(rules, [])

@@ -5,9 +5,17 @@ import json
 import threading
 
 import pytest
+from django.contrib.auth import login
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError, connection, connections, transaction
+from django.core.files.storage import default_storage
+from django.db import (
+    DatabaseError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.http import FileResponse, Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse
 from django.test import Client
@@ -370,3 +378,136 @@ def test_a_new_connection_begins_in_the_right_mode(elsewhere):
             return connection.transaction_mode
 
     assert elsewhere(begins) == "IMMEDIATE"
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["moved", "moved and deleted"])
+def test_a_large_upload_that_a_storage_moved_away_can_be_read_again(client, settings, deleted):
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 10
+    contents = []
+
+    def act(request):
+        name = default_storage.save("large", request.FILES["file"])
+        with default_storage.open(name) as file:
+            contents.append(file.read())
+        if deleted:
+            default_storage.delete(name)
+        if len(contents) < 3:
+            raise OperationalError("database is locked")
+        return HttpResponse("done")
+
+    acts["now"] = act
+    assert client.post("/act", {"file": io.BytesIO(b"large words")}).content == b"done"
+    assert contents == [b"large words"] * 3
+
+
+def test_signing_in_can_be_tried_again(client):
+    """The session that the failed try began is not the one that is kept."""
+    maria, tries = PersonFactory(), []
+
+    def act(request):
+        login(request, maria)
+        tries.append(request.session.session_key)
+        if len(tries) < 3:
+            raise OperationalError("database is locked")
+        return HttpResponse("done")
+
+    acts["now"] = act
+    assert client.post("/act").content == b"done"
+    assert len(set(tries)) == 3
+    assert client.session.session_key == tries[-1]
+    acts["now"] = lambda request: HttpResponse(str(request.user.pk))
+    assert client.get("/act").content.decode() == str(maria.pk)
+
+
+class TestABrokenTransaction:
+    """PostgreSQL refuses all that follows an error; SQLite goes on, and the view decides."""
+
+    def answer(self, client, status, method="post"):
+        def act(request):
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("INSERT INTO accounts_tag (id, name) VALUES (1, 'new')")
+                    cursor.execute("INSERT INTO accounts_tag (id, name) VALUES (2, 'new')")
+            except DatabaseError:
+                return HttpResponse("sorry", status=status)
+
+        acts["now"] = act
+        return getattr(client, method)("/act").status_code
+
+    @pytest.mark.parametrize("method", ["post", "get"])
+    def test_does_not_turn_a_refusal_into_an_error(self, client, method):
+        assert self.answer(client, 400, method) == 400
+        if connection.vendor == "postgresql":
+            assert not Tag.objects.exists()
+        # And the connection is as it was.
+        acts["now"] = write_and(200)
+        Tag.objects.all().delete()
+        assert client.post("/act").status_code == 200
+        assert Tag.objects.exists()
+
+    def test_does_not_pass_for_success(self, client):
+        """What says that it was saved is saved."""
+        assert (self.answer(client, 200) == 200) == Tag.objects.exists()
+
+
+def test_a_streamed_answer_that_fails_half_way_leaves_nothing_behind(client):
+    def parts():
+        Tag.objects.create(name="new")
+        yield "words"
+        raise ValueError
+
+    acts["now"] = lambda request: StreamingHttpResponse(parts())
+    assert client.post("/act").status_code == 500
+    assert not Tag.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no levels of isolation")
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("get", "repeatable read on"),
+        ("post", "repeatable read off"),
+        ("put", "repeatable read off"),
+    ],
+)
+def test_the_isolation_of_each_method(client, method, expected):
+    def act(request):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('transaction_isolation'),"
+                " current_setting('transaction_read_only')"
+            )
+            return HttpResponse(" ".join(cursor.fetchone()))
+
+    acts["now"] = act
+    assert getattr(client, method)("/act").content.decode() == expected
+
+
+class TestInsideAnotherTransaction:
+    def test_reading_joins_it(self):
+        with transaction.atomic():
+            Tag.objects.create(name="new")
+            with snapshot.read_only():
+                assert Tag.objects.exists()
+            transaction.set_rollback(True)
+        assert not Tag.objects.exists()
+
+    def test_writing_is_undone_alone(self):
+        with transaction.atomic():
+            Tag.objects.create(name="outside")
+            with pytest.raises(ValueError), snapshot.writing():
+                Tag.objects.create(name="inside")
+                raise ValueError
+        assert [tag.name for tag in Tag.objects.all()] == ["outside"]
+
+
+def test_what_is_done_on_commit_of_a_safe_request_may_write(client):
+    """Such as ending a session: it decides nothing, and comes after the answer was made."""
+
+    def act(request):
+        transaction.on_commit(lambda: Tag.objects.create(name="new"))
+        return HttpResponse(str(Tag.objects.count()))
+
+    acts["now"] = act
+    assert client.get("/act").content == b"0"
+    assert Tag.objects.count() == 1

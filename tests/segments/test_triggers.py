@@ -1,18 +1,28 @@
 """The triggers are there, are the right ones, and come back when something took them away."""
 
+import subprocess
+import sys
+import threading
+import time
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.apps import apps
 from django.core.management import CommandError, call_command
-from django.db import connection, models
+from django.db import DatabaseError, OperationalError, connection, models, transaction
 
+from accounts.models import User
+from helpcenter import search
+from helpcenter.models import Article, ArticleTranslation, PermissionGroup, Section
 from segments import triggers
 from segments.apps import restore
 from segments.checks import check_triggers
-from segments.models import Audience, Segment, Token
+from segments.models import Actor, Audience, Change, Segment, Token
+from tests.factories_content import ArticleFactory
 
 pytestmark = pytest.mark.django_db
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def names_on(table):
@@ -178,3 +188,314 @@ def test_migrating_again_changes_nothing():
     call_command("migrate", verbosity=0)
     after = triggers.installed(connection), [*Segment.objects.values(), *Audience.objects.values()]
     assert after == before
+
+
+def sql(statement, *params):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+
+
+def on_postgresql(test):
+    return pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's")(test)
+
+
+def on_sqlite(test):
+    return pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's")(test)
+
+
+@on_postgresql
+@pytest.mark.parametrize("how", ["DISABLE TRIGGER", "ENABLE REPLICA TRIGGER"])
+def test_one_that_does_not_fire_is_repaired(how):
+    for name in names_on("segments_segment"):
+        sql(f"ALTER TABLE segments_segment {how} {name}")
+        assert check_triggers(["default"])[0].id == "segments.E011"
+        migrate()
+        assert check_triggers(["default"]) == []
+    before = Token.objects.get().value
+    Segment.objects.create(name="New")
+    assert Token.objects.get().value != before
+
+
+def test_what_changed_while_they_were_missing_is_noticed_afterwards():
+    """Processes that compiled the rules before would never learn of it otherwise."""
+    segment = Segment.objects.create(name="Old")
+    before = Token.objects.get().value
+    for name in names_on("segments_segment"):
+        drop(name, "segments_segment")
+    Segment.objects.filter(pk=segment.pk).update(user_type="staff")
+    assert Token.objects.get().value == before
+    migrate()
+    assert Token.objects.get().value != before
+
+
+def rebuild(model):
+    """What Django does on SQLite to change a column."""
+    with connection.schema_editor() as editor:
+        editor._remake_table(model)
+
+
+@on_sqlite
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("model", [Segment, Audience, User, Section, PermissionGroup])
+def test_a_rebuilt_table_loses_them_until_migrate(model):
+    table = model._meta.db_table
+    before = names_on(table)
+    rebuild(model)
+    assert before and names_on(table) == set()
+    assert check_triggers(["default"])[0].id == "segments.E011"
+    migrate()
+    assert names_on(table) == before and check_triggers(["default"]) == []
+
+
+@on_sqlite
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("model", [Change, Actor, Token, Article, ArticleTranslation])
+def test_a_table_that_other_triggers_name_is_rebuilt_without_them(model):
+    with pytest.raises(OperationalError, match="error in trigger"):
+        rebuild(model)
+    # Nothing was lost by the attempt.
+    assert check_triggers(["default"]) == []
+    triggers.uninstall(connection)
+    rebuild(model)
+    migrate()
+    assert check_triggers(["default"]) == []
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "table", ["segments_segment", "segments_audience", "segments_audiencesegment", "accounts_tag"]
+)
+def test_truncating_renews_the_token(table):
+    before = Token.objects.get().value
+    sql(f"TRUNCATE {table} CASCADE")
+    assert Token.objects.get().value != before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_two_flushes_audiences_have_fresh_ids():
+    """Test suites flush after each test: no id of before may mean another audience now."""
+    for _ in range(3):
+        tokens = {Token.objects.get().value}
+        audience = Audience.of(*Segment.objects.all())
+        assert audience.pk > 2
+        assert (Audience.nobody().key, Audience.everyone().key) == ("nobody", "everyone")
+        call_command("flush", interactive=False, verbosity=0)
+        assert Token.objects.get().value not in tokens
+        assert PermissionGroup.objects.get().built_in
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_commands_of_a_real_process(process_env):
+    """`check` fails, `migrate` repairs although the same check would stop it, `check` passes."""
+
+    def manage(*arguments):
+        command = [sys.executable, "manage.py", *arguments]
+        environment = process_env | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+        return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+
+    check = ["check", "--database", "default"]
+    drop(min(names_on("helpcenter_article")), "helpcenter_article")
+    failed = manage(*check)
+    assert failed.returncode == 1 and "segments.E011" in failed.stderr
+    assert "helpcenter_article" in failed.stderr
+    assert manage("migrate", "--verbosity=0").returncode == 0
+    assert check_triggers(["default"]) == []
+
+
+# Article.published -------------------------------------------------------------------------------
+
+
+def translation(article, locale):
+    return article.translations.filter(locale=locale)
+
+
+def raw_draft(value):
+    def write(article):
+        sql(
+            "UPDATE helpcenter_articletranslation SET draft = %s WHERE article_id = %s",
+            value,
+            article.pk,
+        )
+
+    return write
+
+
+def save_draft(value):
+    def write(article):
+        words = article.translations.get()
+        words.draft = value
+        words.save()
+
+    return write
+
+
+def add(draft):
+    return lambda article: article.translations.create(locale="fr", title="Deux", draft=draft)
+
+
+def move_words(article):
+    """The words go to another article, which is published by them."""
+    other = ArticleFactory(draft=True)
+    other.translations.all().delete()
+    article.translations.update(article=other)
+    other.refresh_from_db()
+    assert other.published
+
+
+def set_by_hand(value):
+    def write(article):
+        article.published = value
+        article.save()
+
+    return write
+
+
+# Before, what happens, after.
+PUBLISHED = {
+    "save draft": (True, save_draft(True), False),
+    "save published": (False, save_draft(False), True),
+    "update draft": (True, lambda a: a.translations.update(draft=True), False),
+    "update published": (False, lambda a: a.translations.update(draft=False), True),
+    "raw draft": (True, raw_draft(True), False),
+    "raw published": (False, raw_draft(False), True),
+    "another draft": (True, add(draft=True), True),
+    "another published": (False, add(draft=False), True),
+    "deleted": (True, lambda a: a.translations.all().delete(), False),
+    "raw deleted": (True, lambda a: sql("DELETE FROM helpcenter_articletranslation"), False),
+    "moved": (True, move_words, False),
+    "by hand": (False, set_by_hand(True), False),
+    "by hand, taken": (True, set_by_hand(False), True),
+    "update by hand": (False, lambda a: Article.objects.update(published=True), False),
+    "raw by hand": (True, lambda a: sql("UPDATE helpcenter_article SET published = false"), True),
+    "no change": (True, lambda a: a.translations.update(title="Un"), True),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_an_article_is_published_while_one_translation_is(name):
+    before, change, after = PUBLISHED[name]
+    article, bystander = ArticleFactory(draft=not before), ArticleFactory(draft=before)
+    assert article.published == before
+    change(article)
+    article.refresh_from_db()
+    assert article.published == after
+    bystander.refresh_from_db()
+    is_published = bystander.translations.filter(draft=False).exists()
+    assert bystander.published == is_published
+
+
+def test_an_article_is_not_created_published():
+    section = ArticleFactory().section
+    Article.objects.bulk_create([Article(section=section, published=True)])
+    assert not Article.objects.get(translations=None).published
+
+
+def test_deleting_the_author_or_the_shelf_keeps_it_true():
+    article, other = ArticleFactory(), ArticleFactory()
+    article.section.delete()
+    other.refresh_from_db()
+    assert other.published and Article.objects.count() == 1
+
+
+@on_postgresql
+@pytest.mark.django_db(transaction=True)
+def test_two_who_unpublish_the_last_two_translations_at_once(elsewhere):
+    """Each sees the other's translation still published; the article is not, in the end."""
+    article = ArticleFactory()
+    article.translations.create(locale="fr", title="Deux", draft=False)
+    other = threading.Thread(
+        target=lambda: elsewhere(lambda: translation(article, "fr").update(draft=True))
+    )
+    with transaction.atomic():
+        translation(article, "en-us").update(draft=True)
+        other.start()
+        # Until it waits for the row of the article.
+        wait_for("SELECT 1 FROM pg_locks WHERE NOT granted")
+    other.join(20)
+    article.refresh_from_db()
+    assert not article.translations.filter(draft=False).exists()
+    assert not article.published
+
+
+def wait_for(statement):
+    end = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < end:
+            cursor.execute(statement)
+            if cursor.fetchone():
+                return
+    raise AssertionError(f"never true: {statement}")
+
+
+# The index of the search -------------------------------------------------------------------------
+
+
+def found(word):
+    translations = ArticleTranslation.objects.all()
+    return set(search.search(translations, word).values_list("pk", flat=True))
+
+
+def rewrite(words):
+    words.title, words.body = "Two", "second"
+    words.save()
+
+
+INDEXED = {
+    "save": rewrite,
+    "update": lambda words: ArticleTranslation.objects.update(
+        search_title="two", search_text="second"
+    ),
+    "raw": lambda words: sql(
+        "UPDATE helpcenter_articletranslation SET search_title = 'two', search_text = 'second'"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", INDEXED)
+def test_search_finds_what_is_written_and_nothing_older(way):
+    words = ArticleFactory(title="One", body="first").translations.get()
+    assert found("first") == found("one") == {words.pk}
+    INDEXED[way](words)
+    assert found("first") == found("one") == set()
+    assert found("second") == found("two") == {words.pk}
+    check_index()
+
+
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda words: words.delete(),
+        lambda words: ArticleTranslation.objects.all().delete(),
+        lambda words: words.article.section.delete(),
+        lambda words: sql("DELETE FROM helpcenter_articletranslation"),
+    ],
+    ids=["row", "queryset", "cascade", "raw"],
+)
+def test_search_forgets_what_is_deleted(delete):
+    words = ArticleFactory(body="first").translations.get()
+    delete(words)
+    assert found("first") == set()
+    check_index()
+
+
+def check_index():
+    """SQLite compares its index with the table itself; an error if they differ."""
+    if connection.vendor == "sqlite":
+        sql(f"INSERT INTO {search.INDEX} ({search.INDEX}, rank) VALUES ('integrity-check', 1)")
+
+
+@on_sqlite
+@pytest.mark.parametrize("event", ["INSERT", "UPDATE", "DELETE"])
+def test_an_index_out_of_step_would_be_noticed(event):
+    words = ArticleFactory(body="first").translations.get()
+    for trigger in search.triggers():
+        if trigger.event == event:
+            drop(trigger.name, trigger.table)
+    {
+        "INSERT": lambda: ArticleFactory(body="second"),
+        "UPDATE": lambda: rewrite(words),
+        "DELETE": lambda: words.delete(),
+    }[event]()
+    with pytest.raises(DatabaseError), transaction.atomic():
+        check_index()
