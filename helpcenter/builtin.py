@@ -10,6 +10,8 @@ from django.db import connections
 
 from segments import builtin as audiences
 
+from . import publishing, search
+
 MANAGERS = 1
 
 
@@ -20,10 +22,19 @@ def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_mod
     rows.get_or_create(pk=MANAGERS, defaults={"name": "Managers", "built_in": True})
 
 
-def restore_after_migrate(using: str, **kwargs: Any) -> None:
-    """Put the row back after a flush; a handler of the post_migrate signal."""
+def restore_after_migrate(using: str, plan: Any = (), **kwargs: Any) -> None:
+    """Put the row back after a flush, and catch up with what migrations wrote without triggers.
+
+    A handler of the post_migrate signal; on SQLite the triggers are gone while migrations run.
+    """
+    connection = connections[using]
     table = apps.get_model("helpcenter", "PermissionGroup")._meta.db_table
-    if table in connections[using].introspection.table_names():
-        # The group names the audience "nobody", which after a flush is not there yet either.
-        audiences.restore_rows(using)
-        restore_rows(using)
+    if table not in connection.introspection.table_names():
+        return
+    # The group names the audience "nobody", which after a flush is not there yet either.
+    audiences.restore_rows(using)
+    restore_rows(using)
+    if plan and connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(publishing.CATCH_UP)
+            cursor.execute(search.CATCH_UP)

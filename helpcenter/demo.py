@@ -295,9 +295,7 @@ class Filling:
         diary = ContentFile(content.DIARY.encode(), "Energy diary.csv")
         Attachment.objects.create(article=article, file=diary)
         chart = ContentFile(sunny_day(), "sunny-day.png")
-        return Attachment.objects.create(
-            article=article, file=chart, inline=True
-        ).address()
+        return Attachment.objects.create(article=article, file=chart, inline=True).address()
 
 
 def _user(person: Person) -> User:

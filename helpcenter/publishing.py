@@ -22,6 +22,10 @@ def _update(articles: str) -> str:
     return f"UPDATE {ARTICLES} SET published = {is_published} WHERE id IN ({articles})"
 
 
+# Every article, for when the triggers were away.
+CATCH_UP = _update(f"SELECT id FROM {ARTICLES}")
+
+
 def triggers() -> Iterator[Trigger]:
     """After a change of translations, and after somebody wrote the column itself."""
     changed = {

@@ -26,6 +26,8 @@ QUERY_TERMS = 12
 
 TABLE, INDEX = "helpcenter_articletranslation", "helpcenter_search"
 COLUMNS = ("search_title", "search_text")
+# SQLite's index anew from the table, for when the triggers were away.
+CATCH_UP = f"INSERT INTO {INDEX} ({INDEX}) VALUES ('rebuild')"
 # Scripts written without spaces are searched character by character.
 WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"

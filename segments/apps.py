@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.db.models.signals import m2m_changed, post_migrate, pre_delete, pre_save
+from django.db.models.signals import m2m_changed, post_migrate, pre_delete, pre_migrate, pre_save
 
 
 class SegmentsConfig(AppConfig):
@@ -20,6 +20,7 @@ class SegmentsConfig(AppConfig):
 
         if history.history_triggers not in triggers.providers:
             triggers.providers.append(history.history_triggers)
+        pre_migrate.connect(make_way, dispatch_uid="segments.make_way")
         post_migrate.connect(restore, dispatch_uid="segments.restore")
         pre_delete.connect(protection.refuse_deletion, dispatch_uid="segments.refuse_deletion")
         pre_save.connect(protection.refuse_renaming, dispatch_uid="segments.refuse_renaming")
@@ -28,6 +29,19 @@ class SegmentsConfig(AppConfig):
             sender=apps.get_model("segments", "AudienceSegment"),
             dispatch_uid="segments.refuse_other_segments",
         )
+
+
+def make_way(using: str, plan: Any = (), **kwargs: Any) -> None:
+    """Drop the triggers before migrations on SQLite; `restore` puts them back afterwards.
+
+    SQLite cannot rebuild a table that the triggers of other tables name.
+    """
+    from django.db import connections
+
+    from . import triggers
+
+    if plan and connections[using].vendor == "sqlite":
+        triggers.uninstall(connections[using])
 
 
 def restore(app_config: AppConfig, using: str, plan: Any = (), **kwargs: Any) -> None:

@@ -107,11 +107,7 @@ def install(connection: Any) -> None:
 
 
 def uninstall(connection: Any) -> None:
-    """Drop all of them, for a migration that changes a table named inside the triggers of others.
-
-    SQLite refuses to rebuild such a table: those of the history, the token and the actor, and what
-    a project's own triggers write to. `migrate` puts all back at its end.
-    """
+    """Drop all of them; `install` puts them back."""
     _drop(connection, installed(connection))
 
 

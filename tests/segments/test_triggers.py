@@ -14,9 +14,10 @@ from django.db import DatabaseError, OperationalError, connection, models, trans
 
 from accounts.models import User
 from helpcenter import search
+from helpcenter.builtin import restore_after_migrate
 from helpcenter.models import Article, ArticleTranslation, PermissionGroup, Section
 from segments import triggers
-from segments.apps import restore
+from segments.apps import make_way, restore
 from segments.checks import check_triggers
 from segments.models import Actor, Audience, Change, Segment, Token
 from tests.factories_content import ArticleFactory
@@ -499,3 +500,20 @@ def test_an_index_out_of_step_would_be_noticed(event):
     }[event]()
     with pytest.raises(DatabaseError), transaction.atomic():
         check_index()
+
+
+@on_sqlite
+@pytest.mark.django_db(transaction=True)
+def test_migrations_run_without_triggers_and_catch_up_afterwards():
+    """What `migrate` does around its plan: SQLite rebuilds tables, data migrations write words."""
+    article = ArticleFactory(title="Before", audience=Audience.everyone())
+    make_way("default", plan=["a migration"])
+    assert triggers.installed(connection) == {}
+    rebuild(Article)
+    sql("UPDATE helpcenter_articletranslation SET draft = true, search_title = 'afterwards'")
+    restore_after_migrate("default", plan=["a migration"])
+    migrate()
+    assert check_triggers(["default"]) == []
+    assert not Article._base_manager.get(pk=article.pk).published
+    assert search.search(ArticleTranslation._base_manager.all(), "afterwards").count() == 1
+    assert search.search(ArticleTranslation._base_manager.all(), "before").count() == 0
