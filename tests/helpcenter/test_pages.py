@@ -567,7 +567,8 @@ def grow(center, segment_of, by):
 
 @pytest.mark.parametrize("name", ["visitor", "maria", "aki", "pia", "ada"])
 def test_the_number_of_queries_does_not_grow(center, client_of, segment_of, guides, name):
-    category, section = grow(center, segment_of, 1)
+    # Two: where a list is empty Django does not even ask, and the counts would differ.
+    category, section = grow(center, segment_of, 2)
     article = section.articles.filter(audience=Audience.everyone()).first()
     addresses = ["/hc/en-us", *map(page_of, (category, section, article))]
     addresses += ["/hc/en-us/search?query=zebra"]
