@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -41,6 +42,11 @@ class Role(models.TextChoices):
 
 
 STAFF_ROLES = frozenset({Role.LIGHT_AGENT, Role.AGENT, Role.ADMIN})
+
+
+def external_id() -> models.CharField:
+    """What another system calls this row; unique, and NULL for most."""
+    return models.CharField(_("external id"), max_length=255, null=True, blank=True, unique=True)
 
 
 class PublicId(models.Model):
@@ -96,7 +102,18 @@ class KeyField(NormalisedCharField):
         return super().pre_save(model_instance, add)
 
 
-class Named(PublicId):
+class Dated(models.Model):
+    """A row that knows since when it is there and when it last changed."""
+
+    # By the database, so that rows of raw SQL have a date too.
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    class Meta:
+        abstract = True
+
+
+class Named(PublicId, Dated):
     """Something people know by a name: `name` is read, `key` is unique and compared.
 
     `filter(key="ACME  corp")` finds "Acme Corp"; `filter(name=…)` wants its exact letters.
@@ -147,6 +164,8 @@ class Tag(PublicId):
 class AgentGroup(Named):
     """A team of agents."""
 
+    description = models.TextField(_("description"), blank=True)
+
     class Meta(Named.Meta):
         verbose_name = _("agent group")
         verbose_name_plural = _("agent groups")
@@ -158,6 +177,7 @@ class Organization(Named):
     tags = models.ManyToManyField(
         Tag, verbose_name=_("tags"), related_name="organizations", blank=True
     )
+    external_id = external_id()
 
     class Meta(Named.Meta):
         verbose_name = _("organization")
@@ -314,7 +334,9 @@ class User(PublicId, AbstractBaseUser):
         default=True,
         help_text=_("Inactive people cannot sign in and count as anonymous visitors."),
     )
+    external_id = external_id()
     date_joined = models.DateTimeField(_("date joined"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     EMAIL_FIELD = "email"
     USERNAME_FIELD = "email"
@@ -387,7 +409,7 @@ class User(PublicId, AbstractBaseUser):
         )
 
 
-class OrganizationMembership(models.Model):
+class OrganizationMembership(Dated):
     """That a person belongs to an organization, and why.
 
     A manual membership ends when someone removes it, one by domain with the address or domain.

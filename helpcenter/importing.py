@@ -684,6 +684,8 @@ class _Plan:
             if words.updated_by_id is not None:
                 self.report.replaced.append(f"{source.path}: was edited here since")
             self.words.update(words, **self.source.words(source))
+            if self.words.changed.get(words, set()) & {"title", "body"}:
+                self.words.update(words, edited_at=timezone.now())
 
     def is_draft(self, source: SourceArticle, row: Any, words: Any) -> bool:
         """As the file says, but what a person made a draft stays one unless wider is allowed."""

@@ -11,9 +11,11 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -21,12 +23,14 @@ from segments.models import Audience, InheritsAudience, Restricted, random_id
 
 from . import builtin, files, rendering, search
 from .querysets import (
+    ArticleQuerySet,
     ArticleTranslationQuerySet,
+    AttachmentQuerySet,
     CategoryQuerySet,
     HelpCenterQuerySet,
     SectionQuerySet,
     ShelfTranslationQuerySet,
-    TranslatedQuerySet,
+    UnarchivedQuerySet,
 )
 
 
@@ -79,6 +83,24 @@ class Translation(models.Model):
     locale = models.CharField(gettext_lazy("locale"), max_length=20, choices=all_locales)
     title = models.CharField(gettext_lazy("title"), max_length=300)
     body = models.TextField(gettext_lazy("body"), blank=True)
+    # Said by whoever changed another translation; nothing is hidden by it.
+    outdated = models.BooleanField(gettext_lazy("outdated"), default=False, db_default=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    updated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -168,11 +190,24 @@ class Section(Translated, Restricted):
     audience_parents = ["category", "parent"]
     page = "section"
 
+    MANUAL, TITLE, NEWEST, OLDEST = "manual", "title", "creation_desc", "creation_asc"
+    SORTINGS = [
+        (MANUAL, gettext_lazy("by position")),
+        (TITLE, gettext_lazy("by title")),
+        (NEWEST, gettext_lazy("newest first")),
+        (OLDEST, gettext_lazy("oldest first")),
+    ]
+
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
     category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="sections")
     parent = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.CASCADE, related_name="sections"
     )
+    sorting = models.CharField(
+        gettext_lazy("order of articles"), max_length=20, choices=SORTINGS, default=MANUAL
+    )
+    # Zendesk's themes choose a template by it; kept for whoever reads it, used by nothing here.
+    theme_template = models.CharField(max_length=100, default="section_page", editable=False)
     position = models.IntegerField(gettext_lazy("position"), default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -334,10 +369,13 @@ class Article(Translated, Restricted):
         verbose_name=gettext_lazy("permission group"),
     )
     labels = models.ManyToManyField(Label, blank=True, related_name="articles")
+    # Archived articles answer as missing to everybody, admins included, until they are restored.
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Moves with everything that belongs to the article: see `touch`.
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects: ClassVar[Any] = TranslatedQuerySet.as_manager()
+    objects: ClassVar[Any] = ArticleQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "id"]
@@ -353,7 +391,14 @@ class Article(Translated, Restricted):
             models.Index(
                 fields=["position", "id"], condition=Q(promoted=True), name="article_promoted"
             ),
+            # The incremental export.
+            models.Index(fields=["updated_at", "id"], name="article_by_change"),
+            models.Index(fields=["author", "position", "id"], name="article_by_author"),
         ]
+
+    def touch(self) -> None:
+        """Record that something of the article changed: its labels, translations, files."""
+        self.save(update_fields=["updated_at"])
 
 
 class ArticleTranslation(Translation, InheritsAudience):
@@ -375,12 +420,8 @@ class ArticleTranslation(Translation, InheritsAudience):
     html = models.TextField(editable=False, default="")
     search_title = models.TextField(editable=False, default="")
     search_text = models.TextField(editable=False, default="")
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    updated_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
+    # When title or body were last changed; `updated_at` moves with drafts and flags too.
+    edited_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
 
     objects: ClassVar[Any] = ArticleTranslationQuerySet.as_manager()
 
@@ -392,6 +433,9 @@ class ArticleTranslation(Translation, InheritsAudience):
     def save(self, **kwargs: Any) -> None:
         """Store, with the HTML and the search text that follow from title and body."""
         self.derive()
+        stored = ArticleTranslation._base_manager.filter(pk=self.pk, title=self.title)
+        if not self._state.adding and not stored.filter(body=self.body).exists():
+            self.edited_at = timezone.now()
         super().save(**kwargs)
 
     def derive(self) -> None:
@@ -412,7 +456,21 @@ class Attachment(InheritsAudience):
     audience_parents = ["article"]
 
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
-    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="attachments")
+    # NULL for a file that is not used yet: its uploader and admins alone see it.
+    article = models.ForeignKey(
+        Article, null=True, blank=True, on_delete=models.CASCADE, related_name="attachments"
+    )
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    # The translation it belongs to; NULL for all of them.
+    locale = models.CharField(  # noqa: DJ001
+        gettext_lazy("locale"), max_length=20, choices=all_locales, null=True, blank=True
+    )
     file = models.FileField(gettext_lazy("file"), upload_to=attachment_path, max_length=300)
     file_name = models.CharField(max_length=200, editable=False)
     content_type = models.CharField(max_length=100, editable=False)
@@ -421,6 +479,8 @@ class Attachment(InheritsAudience):
     inline = models.BooleanField(gettext_lazy("inline"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = AttachmentQuerySet.as_manager()
 
     class Meta:
         ordering = ["file_name", "id"]
@@ -446,6 +506,134 @@ class Attachment(InheritsAudience):
         Not called get_absolute_url: by that name Django's admin/r/… tells it to all of the staff.
         """
         return reverse("attachment", kwargs={"pk": self.pk, "name": self.file_name})
+
+
+class Comment(InheritsAudience):
+    """What a reader says about an article. Whoever sees the article sees its comments."""
+
+    audience_parents = ["article"]
+    audience_passes_ids = False
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="comments")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    locale = models.CharField(gettext_lazy("locale"), max_length=20, choices=all_locales)
+    # HTML as it was written, sanitised.
+    body = models.TextField(gettext_lazy("comment"))
+    # The staff member who changed somebody else's comment, and when.
+    non_author_editor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    non_author_updated_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = UnarchivedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name = gettext_lazy("comment")
+        indexes = [
+            models.Index(fields=["article", "created_at", "id"], name="comment_of_article"),
+            models.Index(fields=["author", "created_at", "id"], name="comment_by_author"),
+        ]
+
+    def __str__(self) -> str:
+        return rendering.plain_text(self.body)[:60]
+
+
+class Vote(InheritsAudience):
+    """One person's verdict on an article or a comment: helpful (1) or not (-1)."""
+
+    audience_parents = ["article", "comment"]
+    UP, DOWN = 1, -1
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    article = models.ForeignKey(
+        Article, null=True, on_delete=models.CASCADE, related_name="votes"
+    )
+    comment = models.ForeignKey(
+        Comment, null=True, on_delete=models.CASCADE, related_name="votes"
+    )
+    value = models.SmallIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = UnarchivedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name = gettext_lazy("vote")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(article=None, comment__isnull=False)
+                | Q(article__isnull=False, comment=None),
+                name="vote_on_one_thing",
+            ),
+            models.CheckConstraint(condition=Q(value__in=[1, -1]), name="vote_up_or_down"),
+            models.UniqueConstraint(fields=["user", "article"], name="vote_once_on_article"),
+            models.UniqueConstraint(fields=["user", "comment"], name="vote_once_on_comment"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.value:+d}"
+
+
+class Subscription(InheritsAudience):
+    """That a person follows an article or a section in one locale."""
+
+    audience_parents = ["article", "section"]
+
+    id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    article = models.ForeignKey(
+        Article, null=True, on_delete=models.CASCADE, related_name="subscriptions"
+    )
+    section = models.ForeignKey(
+        Section, null=True, on_delete=models.CASCADE, related_name="subscriptions"
+    )
+    locale = models.CharField(gettext_lazy("locale"), max_length=20, choices=all_locales)
+    # Of a section: its articles' comments too.
+    include_comments = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = UnarchivedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name = gettext_lazy("subscription")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(article=None, section__isnull=False)
+                | Q(article__isnull=False, section=None),
+                name="subscription_to_one_thing",
+            ),
+            models.UniqueConstraint(
+                fields=["user", "article", "locale"], name="subscription_once_to_article"
+            ),
+            models.UniqueConstraint(
+                fields=["user", "section", "locale"], name="subscription_once_to_section"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.article or self.section)
+
+
+class RateCounter(models.Model):
+    """How many API requests one caller made in the present minute; see api/limits.py."""
+
+    key = models.CharField(max_length=100, primary_key=True)
+    # Minutes since 1970 by the database's clock.
+    minute = models.BigIntegerField()
+    count = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return self.key
 
 
 @receiver(post_delete, sender=Attachment)

@@ -1,7 +1,8 @@
 """Keeps `Article.published` true to the translations, by triggers: whatever writes them.
 
-An article is published while at least one of its translations is not a draft. The column exists
-so that lists and counts can filter on an index; nothing in Python ever sets it.
+An article is published while it is not archived and at least one of its translations is not a
+draft. The column exists so that lists and counts can filter on an index; nothing in Python ever
+sets it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ ARTICLES, TRANSLATIONS = "helpcenter_article", "helpcenter_articletranslation"
 
 
 def _is_published(article: str) -> str:
-    return f"EXISTS (SELECT 1 FROM {TRANSLATIONS} t WHERE t.article_id = {article} AND NOT t.draft)"
+    words = f"SELECT 1 FROM {TRANSLATIONS} t WHERE t.article_id = {article}.id AND NOT t.draft"
+    return f"({article}.archived_at IS NULL AND EXISTS ({words}))"
 
 
 def _update(articles: str) -> str:
-    is_published = _is_published(f"{ARTICLES}.id")
+    is_published = _is_published(ARTICLES)
     return f"UPDATE {ARTICLES} SET published = {is_published} WHERE id IN ({articles})"
 
 
@@ -42,7 +44,7 @@ def triggers() -> Iterator[Trigger]:
         TRANSLATIONS, "TRUNCATE", "", f"UPDATE {ARTICLES} SET published = false WHERE published"
     )
     for event in ("INSERT", "UPDATE"):
-        wrong = f"n.published IS DISTINCT FROM {_is_published('n.id')}"
+        wrong = f"n.published IS DISTINCT FROM {_is_published('n')}"
         yield Trigger(
             ARTICLES,
             event,
@@ -50,5 +52,5 @@ def triggers() -> Iterator[Trigger]:
             # A trigger for statements runs for no rows too: without the IF it would never end.
             f"IF EXISTS (SELECT 1 FROM new_rows n WHERE {wrong}) "
             f"THEN {_update('SELECT id FROM new_rows')}; END IF",
-            f"NEW.published IS NOT {_is_published('NEW.id')}",
+            f"NEW.published IS NOT {_is_published('NEW')}",
         )

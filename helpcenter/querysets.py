@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import partial
+from functools import cache, partial
 from typing import Any, Self
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
@@ -90,6 +90,46 @@ class CategoryQuerySet(TranslatedQuerySet):
         return Q(Exists(inside))
 
 
+class UnarchivedQuerySet(RestrictedQuerySet):
+    """Articles and what belongs to them. Archived, they answer as missing to everybody."""
+
+    def visible_to(self, user: Any) -> Self:
+        """What `user` may see, now, without what is archived."""
+        rows = super().visible_to(user)
+        # To others than staff a trigger has unpublished it: see publishing.py.
+        if not viewer_for(user, self.db).is_staff:
+            return rows
+        return rows.filter(**{path: None for path in _archived_paths(self.model)})
+
+
+@cache
+def _archived_paths(model: Any) -> list[str]:
+    """The lookups to `archived_at` of the articles that a model belongs to."""
+    found = ["archived_at"] if hasattr(model, "archived_at") else []
+    for name in model.audience_parents:
+        parent = model._meta.get_field(name).related_model
+        if parent is not model:
+            found += [f"{name}__{path}" for path in _archived_paths(parent)]
+    return found
+
+
+class ArticleQuerySet(UnarchivedQuerySet, TranslatedQuerySet):
+    """Articles."""
+
+
+class AttachmentQuerySet(UnarchivedQuerySet):
+    """Files of articles, and files that no article uses yet."""
+
+    def visible_to(self, user: Any) -> Self:
+        """The files of articles that `user` may see, and their own unused ones."""
+        viewer = viewer_for(user, self.db)
+        rows = super().visible_to(viewer)
+        if viewer.is_admin:
+            return rows
+        # Without an article there is no parent that could hide the file.
+        return rows.filter(Q(article__isnull=False) | Q(uploaded_by=viewer.pk or 0))
+
+
 class WordsQuerySet(RestrictedQuerySet):
     """Translations."""
 
@@ -108,7 +148,7 @@ class ShelfTranslationQuerySet(WordsQuerySet):
         return self.filter(**{f"{parent}__in": shelves.visible_to(user)})
 
 
-class ArticleTranslationQuerySet(WordsQuerySet):
+class ArticleTranslationQuerySet(UnarchivedQuerySet, WordsQuerySet):
     """Translations of articles; a draft is for the article's editors."""
 
     def without_text(self) -> Self:
@@ -169,6 +209,7 @@ def edited_sections(viewer: Viewer, using: str) -> list[int]:
             return []
         # The base managers: management rights count whatever the audiences say.
         articles = Article._base_manager.using(using).filter(Among("permission_group_id", groups))
+        articles = articles.filter(archived_at=None)
         holding = Exists(articles.filter(section=OuterRef("pk")))
         return sorted(with_parents(Section._base_manager.using(using).filter(holding)))
 
