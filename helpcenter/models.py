@@ -552,12 +552,8 @@ class Vote(InheritsAudience):
 
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    article = models.ForeignKey(
-        Article, null=True, on_delete=models.CASCADE, related_name="votes"
-    )
-    comment = models.ForeignKey(
-        Comment, null=True, on_delete=models.CASCADE, related_name="votes"
-    )
+    article = models.ForeignKey(Article, null=True, on_delete=models.CASCADE, related_name="votes")
+    comment = models.ForeignKey(Comment, null=True, on_delete=models.CASCADE, related_name="votes")
     value = models.SmallIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

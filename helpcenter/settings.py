@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -57,6 +58,11 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "knox",
+    "rest_framework",
 ]
 
 MIDDLEWARE = [
@@ -68,6 +74,8 @@ MIDDLEWARE = [
     "helpcenter.middleware.speak_the_language",
     "django.contrib.sessions.middleware.SessionMiddleware",
     # Decision and content come from one snapshot: everything below sees one state of the database.
+    # The API's counters are written outside of it.
+    "helpcenter.api.limits.rate_limit",
     "segments.snapshot.SnapshotMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -202,6 +210,29 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "helpcenter.api.authentication.TokenAuthentication",
+        "helpcenter.api.authentication.SessionAuthentication",
+    ],
+    # For a view that is no Endpoint: helpcenter.api.base says the rest.
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_FILTER_BACKENDS": ["segments.rest_framework.VisibleToViewerFilter"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    # OPTIONS would describe fields and choices to everybody.
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "helpcenter.api.errors.handle",
+    "URL_FORMAT_OVERRIDE": None,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",
+}
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=365)}
+# Requests that a token, or an address without one, may make in a minute.
+API_REQUESTS_PER_MINUTE = {
+    "token": env.int("API_REQUESTS_PER_MINUTE", default=700),
+    "address": env.int("API_REQUESTS_PER_MINUTE_ANONYMOUS", default=200),
+}
+
 SEGMENTS = {
     "STAFF": Q(role__in=["light_agent", "agent", "admin"]),
     "ADMIN": Q(role="admin"),
@@ -234,6 +265,7 @@ SEGMENTS = {
         "account_set_password": "signed-in",
         "account_reauthenticate": "signed-in",
         "admin:*": "staff",
+        "api:*": "filtered",
         **({"demo_sign_in": "public"} if DEMO else {}),
     },
 }

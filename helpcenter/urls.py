@@ -4,8 +4,10 @@ from allauth.account.decorators import secure_admin_login
 from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, register_converter
+from django.views import defaults
 
 from . import views
+from .api.errors import page_or_json
 
 
 class PublicId:
@@ -39,7 +41,14 @@ urlpatterns = [
     path("hc/<str:locale>/search", views.search, name="search"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
+    path("api/v2/", include("helpcenter.api.urls")),
 ]
+
+# Below /api/ refusals are JSON too.
+handler400 = page_or_json(400, "BadRequest", "The request cannot be read", defaults.bad_request)
+handler403 = page_or_json(403, "Forbidden", "Forbidden", defaults.permission_denied)
+handler404 = page_or_json(404, "InvalidEndpoint", "Not found", defaults.page_not_found)
+handler500 = page_or_json(500, "InternalError", "Something is wrong here", defaults.server_error)
 
 if settings.DEMO:
     from .demo import sign_in

@@ -1,0 +1,87 @@
+"""Labels, of all articles and of one; and the locales of the help center."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from .. import permissions
+from ..models import Article, Label
+from .base import Endpoint, UrlField, admin, anybody, find, refuse_unless, staff
+
+
+class LabelSerializer(serializers.ModelSerializer):
+    """A label."""
+
+    url = UrlField("help_center/articles/labels/{pk}")
+    # Not unique here: a label that exists is used again.
+    name = serializers.CharField(max_length=200)
+
+    class Meta:
+        model = Label
+        fields = ["id", "url", "name", "created_at", "updated_at"]
+        read_only_fields = ["id", "created_at", "updated_at"]
+
+
+class LabelEndpoint(Endpoint):
+    """All labels. For staff: a label may tell what a hidden article is about."""
+
+    singular, plural = "label", "labels"
+    queryset = Label.objects.all()
+    serializer_class = LabelSerializer
+    filter_backends = []
+    allowed = {"list": staff, "retrieve": staff, "destroy": admin}
+
+
+class ArticleLabelEndpoint(Endpoint):
+    """The labels of one article that the caller may see."""
+
+    singular, plural = "label", "labels"
+    serializer_class = LabelSerializer
+    filter_backends = []
+    allowed = {"list": staff, "create": staff, "destroy": staff}
+
+    def article(self) -> Article:
+        """The article; to change its labels the caller must be able to edit it."""
+        article = find(Article.objects.visible_to(self.request.user), self.kwargs["article"])
+        if self.action != "list":
+            refuse_unless(permissions.may_edit(self.request.user, article))
+        return article
+
+    def get_queryset(self) -> Any:
+        return Label.objects.filter(articles=self.article())
+
+    def create(self, request: Any, **kwargs: Any) -> Response:
+        """Put a label on the article; one of this name is used if there is one."""
+        self.article()
+        return super().create(request, **kwargs)
+
+    def perform_create(self, serializer: Any) -> Label:
+        label, _created = Label.objects.get_or_create(name=serializer.validated_data["name"])
+        article = self.article()
+        article.labels.add(label)
+        article.touch()
+        return label
+
+    def perform_destroy(self, instance: Label) -> None:
+        """Take the label off the article; the label itself stays."""
+        article = self.article()
+        article.labels.remove(instance)
+        article.touch()
+
+
+class LocalesEndpoint(Endpoint):
+    """In which locales there is content."""
+
+    filter_backends = []
+    allowed = {"list": anybody}
+    serializer_class = serializers.Serializer
+
+    def list(self, request: Any, **kwargs: Any) -> Response:
+        """The enabled locales and the default one."""
+        help_center = self.help_center
+        return Response(
+            {"locales": help_center.locales, "default_locale": help_center.default_locale}
+        )
