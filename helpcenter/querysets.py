@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache, partial
+from functools import partial
 from typing import Any, Self
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
@@ -99,10 +99,9 @@ class UnarchivedQuerySet(RestrictedQuerySet):
         # To others than staff a trigger has unpublished it: see publishing.py.
         if not viewer_for(user, self.db).is_staff:
             return rows
-        return rows.filter(**{path: None for path in _archived_paths(self.model)})
+        return rows.filter(**dict.fromkeys(_archived_paths(self.model)))
 
 
-@cache
 def _archived_paths(model: Any) -> list[str]:
     """The lookups to `archived_at` of the articles that a model belongs to."""
     found = ["archived_at"] if hasattr(model, "archived_at") else []
@@ -113,7 +112,7 @@ def _archived_paths(model: Any) -> list[str]:
     return found
 
 
-class ArticleQuerySet(UnarchivedQuerySet, TranslatedQuerySet):
+class ArticleQuerySet(UnarchivedQuerySet, TranslatedQuerySet):  # type: ignore[override]
     """Articles."""
 
 
@@ -148,7 +147,7 @@ class ShelfTranslationQuerySet(WordsQuerySet):
         return self.filter(**{f"{parent}__in": shelves.visible_to(user)})
 
 
-class ArticleTranslationQuerySet(UnarchivedQuerySet, WordsQuerySet):
+class ArticleTranslationQuerySet(UnarchivedQuerySet, WordsQuerySet):  # type: ignore[override]
     """Translations of articles; a draft is for the article's editors."""
 
     def without_text(self) -> Self:

@@ -5,60 +5,77 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='agentgroup',
-            name='created_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+            model_name="agentgroup",
+            name="created_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(), editable=False
+            ),
         ),
         migrations.AddField(
-            model_name='agentgroup',
-            name='description',
-            field=models.TextField(blank=True, verbose_name='description'),
+            model_name="agentgroup",
+            name="description",
+            field=models.TextField(blank=True, verbose_name="description"),
         ),
         migrations.AddField(
-            model_name='agentgroup',
-            name='updated_at',
-            field=models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now()),
+            model_name="agentgroup",
+            name="updated_at",
+            field=models.DateTimeField(
+                auto_now=True, db_default=django.db.models.functions.datetime.Now()
+            ),
         ),
         migrations.AddField(
-            model_name='organization',
-            name='created_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+            model_name="organization",
+            name="created_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(), editable=False
+            ),
         ),
         migrations.AddField(
-            model_name='organization',
-            name='external_id',
-            field=models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='external id'),
+            model_name="organization",
+            name="external_id",
+            field=models.CharField(
+                blank=True, max_length=255, null=True, unique=True, verbose_name="external id"
+            ),
         ),
         migrations.AddField(
-            model_name='organization',
-            name='updated_at',
-            field=models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now()),
+            model_name="organization",
+            name="updated_at",
+            field=models.DateTimeField(
+                auto_now=True, db_default=django.db.models.functions.datetime.Now()
+            ),
         ),
         migrations.AddField(
-            model_name='organizationmembership',
-            name='created_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+            model_name="organizationmembership",
+            name="created_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(), editable=False
+            ),
         ),
         migrations.AddField(
-            model_name='organizationmembership',
-            name='updated_at',
-            field=models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now()),
+            model_name="organizationmembership",
+            name="updated_at",
+            field=models.DateTimeField(
+                auto_now=True, db_default=django.db.models.functions.datetime.Now()
+            ),
         ),
         migrations.AddField(
-            model_name='user',
-            name='external_id',
-            field=models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='external id'),
+            model_name="user",
+            name="external_id",
+            field=models.CharField(
+                blank=True, max_length=255, null=True, unique=True, verbose_name="external id"
+            ),
         ),
         migrations.AddField(
-            model_name='user',
-            name='updated_at',
-            field=models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now()),
+            model_name="user",
+            name="updated_at",
+            field=models.DateTimeField(
+                auto_now=True, db_default=django.db.models.functions.datetime.Now()
+            ),
         ),
     ]

@@ -16,16 +16,19 @@ from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from helpcenter.models import HelpCenter
 from segments.history import set_actor
 from segments.rest_framework import VisibleToViewerFilter
 from segments.ruleset import Viewer, viewer_for
 from segments.snapshot import SAFE_METHODS
 
-from ..models import HelpCenter
 from .errors import InvalidParameter, Stale, help_center_envelope
 from .pagination import ZendeskPagination
 
 Allowed = Callable[[Any], bool]
+# Inside of a class with a method called `list`, the word means that method.
+Rows = list[Any]
+Names = list[str]
 
 
 # Who may call, by what the rule knows of them.
@@ -95,7 +98,7 @@ class Endpoint(GenericViewSet):
     """
 
     permission_classes = [MayCall]
-    filter_backends: ClassVar[Any] = [VisibleToViewerFilter, AllowListFilter]
+    filter_backends: Any = [VisibleToViewerFilter, AllowListFilter]
     pagination_class = ZendeskPagination
     parser_classes = [TextParser]
     content_negotiation_class = AlwaysJSON
@@ -158,7 +161,7 @@ class Endpoint(GenericViewSet):
         etag = self.version_of(data[self.singular])
         return Response(data, status_code, headers={"ETag": etag})
 
-    def envelope(self, key: str, rows: list[Any], many: bool) -> dict[str, Any]:
+    def envelope(self, key: str, rows: Rows, many: bool) -> dict[str, Any]:
         """`{key: …}` and what `include` asks for beside it."""
         rows = self.prepare(rows)
         data = [self.get_serializer(row).data for row in rows]
@@ -167,12 +170,12 @@ class Endpoint(GenericViewSet):
             body.update(getattr(self, self.includes[name])(rows, data))
         return body
 
-    def prepare(self, rows: list[Any]) -> list[Any]:
+    def prepare(self, rows: Rows) -> Rows:
         """The rows with everything that their representation needs, fetched for all at once."""
         return rows
 
-    def included(self) -> list[str]:
-        """What `include` names and this list can side-load. The rest is ignored, as Zendesk does."""
+    def included(self) -> Names:
+        """What `include` names and this list can side-load; the rest is ignored."""
         asked = self.request.query_params.get("include", "").split(",")
         return [name for name in self.includes if name in {each.strip() for each in asked}]
 
@@ -180,13 +183,17 @@ class Endpoint(GenericViewSet):
         """The rows as `sort_by` and `sort_order` say, the primary key last."""
         if not self.sorts:
             return rows
-        by = self._choice("sort_by", [*self.sorts], self.default_sort)
-        order = self._choice("sort_order", ["asc", "desc"], "asc")
+        by, order = self.sorting()
         field = self.sorts[by]
         names = [field] if field in ("id", "pk") else [field, "id"]
         return rows.order_by(*(f"-{name}" if order == "desc" else name for name in names))
 
-    def _choice(self, name: str, accepted: list[str], default: str) -> str:
+    def sorting(self) -> tuple[str, str]:
+        """(`sort_by`, `sort_order`) of this list; 400 names the accepted values."""
+        by = self._choice("sort_by", [*self.sorts], self.default_sort)
+        return by, self._choice("sort_order", ["asc", "desc"], "asc")
+
+    def _choice(self, name: str, accepted: Names, default: str) -> str:
         given = self.request.query_params.get(name) or default
         if given not in accepted:
             raise InvalidParameter(name, f"Use one of {', '.join(accepted)}")

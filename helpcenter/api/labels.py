@@ -7,8 +7,9 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from .. import permissions
-from ..models import Article, Label
+from helpcenter import permissions
+from helpcenter.models import Article, Label
+
 from .base import Endpoint, UrlField, admin, anybody, find, refuse_unless, staff
 
 
@@ -31,7 +32,7 @@ class LabelEndpoint(Endpoint):
     singular, plural = "label", "labels"
     queryset = Label.objects.all()
     serializer_class = LabelSerializer
-    filter_backends = []
+    filter_backends: Any = []
     allowed = {"list": staff, "retrieve": staff, "destroy": admin}
 
 
@@ -40,7 +41,7 @@ class ArticleLabelEndpoint(Endpoint):
 
     singular, plural = "label", "labels"
     serializer_class = LabelSerializer
-    filter_backends = []
+    filter_backends: Any = []
     allowed = {"list": staff, "create": staff, "destroy": staff}
 
     def article(self) -> Article:
@@ -75,7 +76,7 @@ class ArticleLabelEndpoint(Endpoint):
 class LocalesEndpoint(Endpoint):
     """In which locales there is content."""
 
-    filter_backends = []
+    filter_backends: Any = []
     allowed = {"list": anybody}
     serializer_class = serializers.Serializer
 

@@ -14,14 +14,15 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
-from ..models import RateCounter
+from helpcenter.models import RateCounter
+
 from .authentication import credentials_of, find_token
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 # The database's clock, which all processes share: seconds since 1970.
 CLOCK = {
-    "sqlite": "CAST(STRFTIME('%s', 'now') AS integer)",
+    "sqlite": "CAST(STRFTIME('%%s', 'now') AS integer)",
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS bigint)",
 }
 # One statement, so two processes never count one request twice or not at all.

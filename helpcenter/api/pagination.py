@@ -96,7 +96,7 @@ class ZendeskPagination(BasePagination):
         rows = queryset.order_by(*(f"-{name}" if desc else name for name, desc in order))
         if given := after or before:
             name = "page[after]" if after else "page[before]"
-            rows = rows.filter(_beyond(order, _decode(given, order, queryset.model, name)))
+            rows = rows.filter(decode_cursor(given, order, queryset.model, name))
         found = list(rows[: size + 1])
         more, found = len(found) > size, found[:size]
         if before:
@@ -106,8 +106,8 @@ class ZendeskPagination(BasePagination):
         self.has_next = more if not before else True
         self.has_previous = bool(after) if not before else more
         names = [name for name, _descending in order]
-        self.after = _encode(found[-1], names) if found else None
-        self.before = _encode(found[0], names) if found else None
+        self.after = encode_cursor(found[-1], names) if found else None
+        self.before = encode_cursor(found[0], names) if found else None
         self.has_next, self.has_previous = (
             self.has_next and bool(found),
             self.has_previous and bool(found),
@@ -145,20 +145,20 @@ def _beyond(order: list[tuple[str, bool]], values: list[Any]) -> Q:
     return Q(**{f"{name}__{'lte' if descending else 'gte'}": value}) & beyond
 
 
-def _encode(row: Any, names: list[str]) -> str:
+def encode_cursor(row: Any, names: list[str]) -> str:
+    """The place of a row in an order, to go on after it."""
     values = [getattr(row, name) for name in names]
     return base64.urlsafe_b64encode(json.dumps(values, default=str).encode()).decode()
 
 
-def _decode(cursor: str, order: list[tuple[str, bool]], model: Any, name: str) -> list[Any]:
-    """The values in a cursor, as their fields have them; 400 for a cursor that is none of ours."""
+def decode_cursor(cursor: str, order: list[tuple[str, bool]], model: Any, name: str) -> Q:
+    """The rows beyond the cursor; 400, naming the parameter, for a cursor that is none of ours."""
     try:
         values = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
         if not isinstance(values, list) or len(values) != len(order):
             raise ValueError
-        return [
-            _clean(model, field, value) for (field, _), value in zip(order, values, strict=True)
-        ]
+        pairs = zip(order, values, strict=True)
+        return _beyond(order, [_clean(model, field, value) for (field, _), value in pairs])
     except (ValueError, TypeError, OverflowError, RecursionError, ValidationError):
         raise InvalidParameter(name, "It is not a cursor of this list") from None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import URLPattern, path, register_converter
 
-from . import labels
+from . import articles, labels
 
 
 class LocaleInPath:
@@ -66,4 +66,43 @@ urlpatterns = [
         delete="destroy",
     ),
     *addresses("help_center/locales", labels.LocalesEndpoint, "locales", get="list"),
+    *addresses(
+        "help_center/articles", articles.ArticleEndpoint, "articles", localized=True, get="list"
+    ),
+    *addresses(
+        "help_center/articles/<id:pk>",
+        articles.ArticleEndpoint,
+        "article",
+        localized=True,
+        **CRUD,
+    ),
+    *addresses(
+        "help_center/categories/<id:category>/articles",
+        articles.CategoryArticlesEndpoint,
+        "category-articles",
+        localized=True,
+        get="list",
+    ),
+    *addresses(
+        "help_center/sections/<id:section>/articles",
+        articles.SectionArticlesEndpoint,
+        "section-articles",
+        localized=True,
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "help_center/users/<id:user>/articles",
+        articles.AuthorArticlesEndpoint,
+        "user-articles",
+        localized=True,
+        get="list",
+    ),
+    *addresses(
+        "help_center/incremental/articles",
+        articles.IncrementalArticlesEndpoint,
+        "incremental-articles",
+        localized=True,
+        get="list",
+    ),
 ]
