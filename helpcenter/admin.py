@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Prefetch
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from accounts import admin as people
 from accounts.models import AgentGroup, Organization, Tag
@@ -14,6 +15,7 @@ from segments.admin import AudiencePicker, RefusesGracefully, RestrictedAdmin
 
 from . import permissions
 from .models import (
+    ArchivedArticle,
     Article,
     ArticleTranslation,
     Attachment,
@@ -232,6 +234,33 @@ class ArticleAdmin(ContentAdmin):
                 row.created_by_id = row.created_by_id or request.user.pk
             row.save()
         formset.save_m2m()
+
+
+@admin.register(ArchivedArticle)
+class ArchivedArticleAdmin(admin.ModelAdmin):
+    """What was archived: for admins, to restore or to delete for good."""
+
+    list_display = ["__str__", "archived_at"]
+    search_fields = ["translations__title"]
+    actions = ["restore"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Every archived article. The base manager: admins see all, and only they come here."""
+        rows = TranslatedQuerySet(ArchivedArticle).exclude(archived_at=None)
+        return rows.titled().order_by("-archived_at", "id")
+
+    @admin.action(description=_("Restore as drafts for nobody"))
+    def restore(self, request: HttpRequest, queryset: Any) -> None:
+        """Bring the chosen articles back, so that nobody sees them before somebody says who."""
+        for article in queryset:
+            article.restore()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # The list has actions for those who may change; the form has nothing to change.
+        return obj is None and super().has_change_permission(request)
 
 
 def _refusing(model: Any, plain: type[admin.ModelAdmin]) -> None:

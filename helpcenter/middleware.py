@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.template.loader import render_to_string
 from django.utils import translation
 
@@ -30,10 +30,10 @@ def plain_request(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         query = request.META.get("QUERY_STRING", "")
         if len(request.path_info) > LONGEST or len(query) > LONGEST:
-            return _refusal(414)
+            return _refusal(request, 414, "The address is too long")
         texts = [request.path_info, *request.COOKIES.values()]
         if any("\0" in text for text in texts) or not _is_text(unquote_to_bytes(query)):
-            return _refusal(400)
+            return _refusal(request, 400, "The address or a cookie holds bytes that are no text")
         return get_response(request)
 
     return middleware
@@ -46,7 +46,10 @@ def _is_text(raw: bytes) -> bool:
         return False
 
 
-def _refusal(status: int) -> HttpResponse:
+def _refusal(request: HttpRequest, status: int, description: str) -> HttpResponse:
+    if request.path_info.startswith("/api/"):
+        body = {"error": "BadRequest", "description": description}
+        return JsonResponse(body, status=status)
     return HttpResponse(render_to_string(f"{status}.html"), status=status)
 
 

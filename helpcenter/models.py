@@ -396,9 +396,31 @@ class Article(Translated, Restricted):
             models.Index(fields=["author", "position", "id"], name="article_by_author"),
         ]
 
+    def archive(self) -> None:
+        """Take it off the site for everybody; nothing of it is lost."""
+        self.archived_at = timezone.now()
+        self.save(update_fields=["archived_at", "updated_at"])
+
+    def restore(self) -> None:
+        """Bring it back as a draft for nobody: what it says may be out of date."""
+        with transaction.atomic():
+            self.translations.update(draft=True)
+            self.archived_at = None
+            self.audience_id = Audience.NOBODY
+            self.save(update_fields=["archived_at", "audience", "updated_at"])
+
     def touch(self) -> None:
         """Record that something of the article changed: its labels, translations, files."""
         self.save(update_fields=["updated_at"])
+
+
+class ArchivedArticle(Article):
+    """Articles as the admin's page of archived ones sees them."""
+
+    class Meta:
+        proxy = True
+        ordering = ["-archived_at", "id"]
+        verbose_name = gettext_lazy("archived article")
 
 
 class ArticleTranslation(Translation, InheritsAudience):

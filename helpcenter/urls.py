@@ -8,6 +8,7 @@ from django.views import defaults
 
 from . import views
 from .api.errors import page_or_json
+from .api.documentation import BrowsableView, SchemaView
 
 
 class PublicId:
@@ -42,6 +43,8 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/v2/", include("helpcenter.api.urls")),
+    path("api/schema", SchemaView.as_view(), name="api-schema"),
+    path("api/docs", BrowsableView.as_view(), name="api-docs"),
 ]
 
 # Below /api/ refusals are JSON too.

@@ -10,7 +10,6 @@ from typing import Any
 import django_filters
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -458,8 +457,7 @@ class ArticleEndpoint(Endpoint):
 
     def perform_destroy(self, instance: Any) -> None:
         """Archive: missing everywhere from now on, and restored by an admin on the site."""
-        instance.archived_at = timezone.now()
-        instance.save(update_fields=["archived_at", "updated_at"])
+        instance.archive()
 
 
 def _demand_permissions(body: Mapping[str, Any]) -> None:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from django.http import Http404
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import exceptions, parsers, serializers, status
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.permissions import BasePermission
@@ -324,16 +326,13 @@ def api_url(request: Any, path: str) -> str:
     return request.build_absolute_uri(f"/api/v2/{path}.json")
 
 
-class UrlField(serializers.SerializerMethodField):
+@extend_schema_field(OpenApiTypes.URI)
+class UrlField(serializers.Field):
     """The object's own address: `help_center/articles/{pk}` filled with its fields."""
 
     def __init__(self, path: str, **kwargs: Any) -> None:
         self.path = path
-        super().__init__(**kwargs)
-
-    def bind(self, field_name: str, parent: Any) -> None:
-        self.method_name = ""
-        serializers.Field.bind(self, field_name, parent)
+        super().__init__(read_only=True, source="*", **kwargs)
 
     def to_representation(self, value: Any) -> str:
         path = re.sub(r"\{(\w+)\}", lambda name: str(getattr(value, name[1])), self.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -73,14 +74,22 @@ class ArticleLabelEndpoint(Endpoint):
         article.touch()
 
 
+class LocalesSerializer(serializers.Serializer):
+    """The enabled locales."""
+
+    locales = serializers.ListField(child=serializers.CharField())
+    default_locale = serializers.CharField()
+
+
 class LocalesEndpoint(Endpoint):
     """In which locales there is content."""
 
     filter_backends: Any = []
-    allowed = {"list": anybody}
-    serializer_class = serializers.Serializer
+    allowed = {"retrieve": anybody}
+    serializer_class = LocalesSerializer
 
-    def list(self, request: Any, **kwargs: Any) -> Response:
+    @extend_schema(responses=LocalesSerializer)
+    def retrieve(self, request: Any, **kwargs: Any) -> Response:
         """The enabled locales and the default one."""
         help_center = self.help_center
         return Response(

@@ -57,6 +57,22 @@ class ZendeskPagination(BasePagination):
             }
         )
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """The parameters of both ways, for the schema."""
+        number = {"type": "integer", "minimum": 1}
+        size = {**number, "maximum": view.max_per_page}
+        schemas = {
+            "page": number,
+            "per_page": {**size, "default": min(view.default_per_page, view.max_per_page)},
+            "page[size]": size,
+            "page[after]": {"type": "string"},
+            "page[before]": {"type": "string"},
+        }
+        return [
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in schemas.items()
+        ]
+
     # Offset
 
     def _read_by_offset(self, queryset: Any) -> list[Any]:

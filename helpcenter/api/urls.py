@@ -65,7 +65,7 @@ urlpatterns = [
         localized=True,
         delete="destroy",
     ),
-    *addresses("help_center/locales", labels.LocalesEndpoint, "locales", get="list"),
+    *addresses("help_center/locales", labels.LocalesEndpoint, "locales", get="retrieve"),
     *addresses(
         "help_center/articles", articles.ArticleEndpoint, "articles", localized=True, get="list"
     ),
