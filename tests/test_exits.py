@@ -127,6 +127,8 @@ def addresses(hidden):
     """Every address there is, with hidden objects wherever one can be named."""
     found = []
     for name, route, pattern in walk_urls():
+        if name.startswith("api:"):  # walked with other clients in helpcenter/api/test_exits.py
+            continue
         for kwargs in arguments(name, pattern, hidden):
             found.append(_fill(route, kwargs))
     queries = [CANARY, CANARY[:3], "article", f"{CANARY} body", '" OR 1']
@@ -160,7 +162,7 @@ def answer(client, method, address):
     """Status, headers and body, without what differs between two equal requests."""
     response = client.generic(method, address)
     body = b"".join(response.streaming_content) if response.streaming else response.content
-    moments = {"Date", "Expires", "Set-Cookie"}
+    moments = {"Date", "Expires", "Set-Cookie", "X-Rate-Limit-Remaining"}
     headers = {k: v for k, v in response.headers.items() if k not in moments}
     text = body.decode("utf-8", "replace")
     text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", text)

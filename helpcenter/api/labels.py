@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -28,13 +29,21 @@ class LabelSerializer(serializers.ModelSerializer):
 
 
 class LabelEndpoint(Endpoint):
-    """All labels. For staff: a label may tell what a hidden article is about."""
+    """The labels of articles that the caller may see; all labels for admins."""
 
     singular, plural = "label", "labels"
     queryset = Label.objects.all()
     serializer_class = LabelSerializer
     filter_backends: Any = []
     allowed = {"list": staff, "retrieve": staff, "destroy": admin}
+
+    def get_queryset(self) -> Any:
+        """A label tells what an article is about, so a hidden article hides it."""
+        labels = Label.objects.all()
+        if self.viewer.is_admin:
+            return labels
+        articles = Article.objects.visible_to(self.request.user)
+        return labels.filter(Exists(articles.filter(labels=OuterRef("pk"))))
 
 
 class ArticleLabelEndpoint(Endpoint):

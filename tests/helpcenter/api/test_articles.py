@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from helpcenter.models import Article, ArticleTranslation, Category, HelpCenter, PermissionGroup
+from helpcenter.models import Article, ArticleTranslation, PermissionGroup
 from segments.models import Audience, Change
 from tests.factories_content import (
     ArticleFactory,

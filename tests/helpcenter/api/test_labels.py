@@ -18,7 +18,8 @@ def article(cast):
 
 
 def test_labels_are_for_staff(api, cast):
-    Label.objects.create(name="bakery")
+    ArticleFactory(audience=Audience.everyone()).labels.create(name="bakery")
+    ArticleFactory().labels.create(name="secret")
     assert api("visitor").get(LABELS).status_code == 401
     assert api("maria").get(LABELS).status_code == 403
     for suffix in ("", ".json"):
