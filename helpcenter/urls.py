@@ -7,8 +7,8 @@ from django.urls import include, path, register_converter
 from django.views import defaults
 
 from . import views
-from .api.errors import page_or_json
 from .api.documentation import BrowsableView, SchemaView
+from .api.errors import page_or_json
 
 
 class PublicId:

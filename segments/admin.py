@@ -202,6 +202,10 @@ class SegmentAdmin(RefusesGracefully):
     search_fields = ["name", "description"]
     object_history_template = "admin/segments/object_history.html"
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Without the placeholders, which mean nothing to somebody who chooses an audience."""
+        return super().get_queryset(request).assignable()
+
     @admin.display(description="built-in", boolean=True)
     def is_built_in(self, segment: Segment) -> bool:
         """Built-in segments are a whole base type and never change."""

@@ -1,4 +1,4 @@
-"""The rows that always exist: two built-in segments, two fixed audiences, the token, the actor."""
+"""The rows that always exist: built-in segments, two fixed audiences, the token, the actor."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from django.db import connections
 
 # User type, which is also the mark `built_in` -> fixed id and name.
 SEGMENTS = {"signed_in_users": (1, "Signed-in users"), "staff": (2, "Agents and admins")}
+# Segments that never hold anybody and are in no audience. They are ids for interfaces that can say
+# who sees something by ids of segments only: mark `built_in` -> fixed id and name.
+PLACEHOLDERS = {"nobody": (3, "Nobody"), "ancestors": (4, "Restricted by its section")}
 NOBODY, EVERYONE = 1, 2
 
 
@@ -30,6 +33,14 @@ def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_mod
         ],
         ignore_conflicts=True,
     )
+    if _allows_placeholders(segment):
+        rows("Segment").bulk_create(
+            [
+                segment(pk=pk, name=name, user_type="staff", built_in=mark, conditions=[])
+                for mark, (pk, name) in PLACEHOLDERS.items()
+            ],
+            ignore_conflicts=True,
+        )
     if rows("Audience").filter(pk__in=[NOBODY, EVERYONE]).count() < 2:
         fixed = [audience(pk=NOBODY, key="nobody"), audience(pk=EVERYONE, key="everyone")]
         rows("Audience").bulk_create(fixed, ignore_conflicts=True)
@@ -37,6 +48,12 @@ def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_mod
     if not rows("Token").exists():
         rows("Token").create(pk=1, value=secrets.token_hex(16))
     rows("Actor").get_or_create(pk=1)
+
+
+def _allows_placeholders(segment: Any) -> bool:
+    """False in the migrations before the one that lets these marks be stored."""
+    names = {constraint.name for constraint in segment._meta.constraints}
+    return "segments_segment_built_in" not in names
 
 
 def _start_after_fixed_ids(model: Any, using: str) -> None:

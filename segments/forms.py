@@ -31,7 +31,7 @@ class AudienceField(forms.MultipleChoiceField):
         fixed = [(NOBODY, _("Nobody (admins and editors only)"))]
         if self.with_everyone:
             fixed.append((EVERYONE, _("Everyone, without signing in")))
-        return fixed + [(str(s.pk), s.name) for s in Segment.objects.only("name")]
+        return fixed + [(str(s.pk), s.name) for s in Segment.objects.assignable().only("name")]
 
     def prepare_value(self, value: Any) -> Any:
         """The choices that stand for a stored audience."""

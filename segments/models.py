@@ -61,7 +61,8 @@ class Segment(models.Model):
         gettext_lazy("user type"), max_length=20, choices=USER_TYPES, default=SIGNED_IN_USERS
     )
     conditions = models.JSONField(gettext_lazy("conditions"), default=list, blank=True)
-    # A whole base type, created by `builtin.py` and never changed; NULL for every other segment.
+    # A whole base type or a placeholder, created by `builtin.py` and never changed; NULL for every
+    # other segment.
     built_in = models.CharField(  # noqa: DJ001  (unique, and empty for most)
         max_length=20, null=True, unique=True, editable=False
     )
@@ -83,8 +84,10 @@ class Segment(models.Model):
                 name="segments_segment_user_type",
             ),
             models.CheckConstraint(
-                condition=Q(built_in=None) | Q(built_in=F("user_type")),
-                name="segments_segment_built_in",
+                condition=Q(built_in=None)
+                | Q(built_in=F("user_type"))
+                | Q(built_in__in=["nobody", "ancestors"]),
+                name="segments_segment_mark",
             ),
         ]
 
@@ -121,18 +124,36 @@ class Segment(models.Model):
             raise StaleSegment(current)
         self.version += 1
 
+    @property
+    def is_whole_type(self) -> bool:
+        """True for the built-in that everybody of the base type is in."""
+        return self.built_in is not None and self.built_in == self.user_type
+
+    @property
+    def is_placeholder(self) -> bool:
+        """True for the built-ins that nobody is ever in and no audience names."""
+        return self.built_in in builtin.PLACEHOLDERS
+
     def read_conditions(self) -> list[Condition]:
         """The conditions in order, marked where one holds for nobody because it is broken."""
         return check_missing(read_conditions(self.conditions), self._state.db)
 
     def members(self) -> models.QuerySet[Any]:
         """Everybody who is in the segment, as one queryset of users, without the admins' bypass."""
-        named = self.people.in_force()
-        included = Q(pk__in=named.filter(kind=SegmentPerson.INCLUDED).values("user"))
-        excluded = named.filter(kind=SegmentPerson.EXCLUDED)
+        return self.members_with(
+            self.named(SegmentPerson.INCLUDED), self.named(SegmentPerson.EXCLUDED)
+        )
+
+    def named(self, kind: str) -> Q:
+        """The people whom the segment includes or excludes by name, now."""
+        found = SegmentPerson.objects.using(self._state.db).in_force()
+        return Q(pk__in=found.filter(segment=self.pk, kind=kind).values("user"))
+
+    def members_with(self, included: Q, excluded: Q) -> models.QuerySet[Any]:
+        """Who would be in the segment if these people were included and excluded by name."""
         people = attributes.get_user_model()._base_manager.using(self._state.db)
         people = people.filter(attributes.setting("ACTIVE")).filter(self._of_base_type())
-        return people.filter(included | self._satisfying()).exclude(pk__in=excluded.values("user"))
+        return people.filter(included | self._satisfying()).exclude(excluded)
 
     def _of_base_type(self) -> Q:
         if self.user_type == self.SIGNED_IN_USERS:
@@ -141,7 +162,7 @@ class Segment(models.Model):
         return {self.STAFF: staff, self.END_USERS: ~staff}.get(self.user_type, Q(pk__in=[]))
 
     def _satisfying(self) -> Q:
-        if self.built_in:
+        if self.is_whole_type:
             return ~Q(pk__in=[])
         found = self.read_conditions()
         # Without conditions nobody satisfies them: an empty Q() would mean everybody.
@@ -260,6 +281,8 @@ class Audience(models.Model):
             raise ValueError("Name at least one segment, or use Audience.everyone() or .nobody().")
         if any(not isinstance(segment, Segment) or segment._state.adding for segment in segments):
             raise ValueError("Audience.of() takes segments that are saved.")
+        if any(segment.is_placeholder for segment in segments):
+            raise ValueError("Nobody is in this segment; use Audience.nobody() instead.")
         ids = sorted({segment.pk for segment in segments})
         key = hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()
         return cls.objects.filter(key=key).first() or cls._intern(key, ids)

@@ -10,6 +10,8 @@ from django.core.exceptions import EmptyResultSet
 from django.db import models
 from django.db.models import BooleanField, F, Func, Q
 
+from .builtin import PLACEHOLDERS
+
 if TYPE_CHECKING:
     from .ruleset import Viewer
 
@@ -208,6 +210,10 @@ def editable_ids(model: Any, name: str, viewer: Viewer, using: str) -> list[Any]
 
 class SegmentQuerySet(models.QuerySet[Any]):
     """User segments."""
+
+    def assignable(self) -> Self:
+        """Those that content may be restricted to: all but the placeholders."""
+        return self.exclude(built_in__in=PLACEHOLDERS)
 
     def for_user(self, user: Any) -> Self:
         """The segments that this person is in. An admin's right to see all is no membership."""

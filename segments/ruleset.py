@@ -176,7 +176,7 @@ def _compile(token: str, using: str) -> _Compiled:
         Rule(
             segment.pk,
             segment.user_type,
-            bool(segment.built_in),
+            segment.is_whole_type,
             tuple(conditions.mark_missing(condition, missing) for condition in found),
         )
         for segment, found in read.items()

@@ -16,13 +16,14 @@ from django.contrib.auth.models import AnonymousUser
 from rest_framework import serializers
 
 from helpcenter.models import Article, Section
+from segments.builtin import PLACEHOLDERS
 from segments.models import Audience, AudienceSegment, Segment
 from segments.querysets import visible_ids
 from segments.ruleset import Viewer, viewer_for
 
 from .base import IdField
 
-NOBODY, ANCESTORS = 3, 4
+NOBODY, ANCESTORS = (PLACEHOLDERS[mark][0] for mark in ("nobody", "ancestors"))
 _EVERYONE: list[int | None] = [None]
 ID, IDS = "user_segment_id", "user_segment_ids"
 
@@ -142,7 +143,7 @@ def audience_of(ids: list[int]) -> Audience:
         return Audience.nobody()
     if wanted & {NOBODY, ANCESTORS}:
         _refuse(IDS, f"{NOBODY} (nobody) stands alone, and {ANCESTORS} is only ever read")
-    segments = list(Segment.objects.filter(pk__in=wanted))
+    segments = list(Segment.objects.assignable().filter(pk__in=wanted))
     if missing := wanted - {segment.pk for segment in segments}:
         _refuse(IDS, f"there is no user segment {', '.join(map(str, sorted(missing)))}")
     return Audience.of(*segments)

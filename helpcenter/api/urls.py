@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import URLPattern, path, register_converter
 
-from . import articles, labels
+from . import articles, groups, labels, organizations, people
 
 
 class LocaleInPath:
@@ -40,6 +40,7 @@ def addresses(
 
 
 CRUD = {"get": "retrieve", "put": "update", "delete": "destroy"}
+TAGS = {"get": "retrieve", "post": "replace", "put": "add", "delete": "remove"}
 
 urlpatterns = [
     *addresses("help_center/articles/labels", labels.LabelEndpoint, "labels", get="list"),
@@ -104,5 +105,132 @@ urlpatterns = [
         "incremental-articles",
         localized=True,
         get="list",
+    ),
+    # People
+    *addresses("users", people.UserEndpoint, "users", get="list", post="create"),
+    *addresses("users/me", people.UserEndpoint, "users-me", get="me"),
+    *addresses(
+        "users/create_or_update",
+        people.UserEndpoint,
+        "users-create-or-update",
+        post="create_or_update",
+    ),
+    *addresses("users/show_many", people.UserEndpoint, "users-show-many", get="show_many"),
+    *addresses("users/search", people.UserEndpoint, "users-search", get="search"),
+    *addresses("users/autocomplete", people.UserEndpoint, "users-autocomplete", get="autocomplete"),
+    *addresses("users/count", people.UserEndpoint, "users-count", get="count"),
+    *addresses("users/<id:pk>", people.UserEndpoint, "user", **CRUD),
+    *addresses("users/<id:pk>/tags", people.UserTagsEndpoint, "user-tags", **TAGS),
+    *addresses(
+        "users/<id:user>/organizations",
+        organizations.UserOrganizationsEndpoint,
+        "user-organizations",
+        get="list",
+    ),
+    *addresses(
+        "users/<id:user>/organization_memberships",
+        organizations.MembershipEndpoint,
+        "user-organization-memberships",
+        get="list",
+    ),
+    *addresses(
+        "users/<id:user>/organization_memberships/<id:pk>/make_default",
+        organizations.MembershipEndpoint,
+        "user-organization-membership-make-default",
+        put="make_default",
+    ),
+    *addresses("users/<id:user>/groups", groups.UserGroupsEndpoint, "user-groups", get="list"),
+    *addresses(
+        "users/<id:user>/group_memberships",
+        groups.GroupMembershipEndpoint,
+        "user-group-memberships",
+        get="list",
+    ),
+    *addresses(
+        "organizations",
+        organizations.OrganizationEndpoint,
+        "organizations",
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "organizations/create_or_update",
+        organizations.OrganizationEndpoint,
+        "organizations-create-or-update",
+        post="create_or_update",
+    ),
+    *(
+        each
+        for name in ("show_many", "search", "autocomplete", "count")
+        for each in addresses(
+            f"organizations/{name}",
+            organizations.OrganizationEndpoint,
+            f"organizations-{name.replace('_', '-')}",
+            get=name,
+        )
+    ),
+    *addresses("organizations/<id:pk>", organizations.OrganizationEndpoint, "organization", **CRUD),
+    *addresses(
+        "organizations/<id:pk>/tags",
+        organizations.OrganizationTagsEndpoint,
+        "organization-tags",
+        **TAGS,
+    ),
+    *addresses(
+        "organizations/<id:organization>/users",
+        organizations.OrganizationUsersEndpoint,
+        "organization-users",
+        get="list",
+    ),
+    *addresses(
+        "organizations/<id:organization>/organization_memberships",
+        organizations.MembershipEndpoint,
+        "organization-organization-memberships",
+        get="list",
+    ),
+    *addresses(
+        "organization_memberships",
+        organizations.MembershipEndpoint,
+        "organization-memberships",
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "organization_memberships/<id:pk>",
+        organizations.MembershipEndpoint,
+        "organization-membership",
+        get="retrieve",
+        delete="destroy",
+    ),
+    *addresses("groups", groups.GroupEndpoint, "groups", get="list", post="create"),
+    *addresses("groups/assignable", groups.GroupEndpoint, "groups-assignable", get="assignable"),
+    *addresses("groups/count", groups.GroupEndpoint, "groups-count", get="count"),
+    *addresses("groups/<id:pk>", groups.GroupEndpoint, "group", **CRUD),
+    *addresses("groups/<id:group>/users", groups.GroupUsersEndpoint, "group-users", get="list"),
+    *addresses(
+        "groups/<id:group>/memberships",
+        groups.GroupMembershipEndpoint,
+        "group-memberships-of-group",
+        get="list",
+    ),
+    *addresses(
+        "group_memberships",
+        groups.GroupMembershipEndpoint,
+        "group-memberships",
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "group_memberships/assignable",
+        groups.GroupMembershipEndpoint,
+        "group-memberships-assignable",
+        get="assignable",
+    ),
+    *addresses(
+        "group_memberships/<id:pk>",
+        groups.GroupMembershipEndpoint,
+        "group-membership",
+        get="retrieve",
+        delete="destroy",
     ),
 ]

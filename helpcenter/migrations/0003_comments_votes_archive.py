@@ -3,10 +3,11 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.utils.timezone
-import helpcenter.models
-import segments.models
 from django.conf import settings
 from django.db import migrations, models
+
+import helpcenter.models
+import segments.models
 
 
 class Migration(migrations.Migration):

@@ -21,6 +21,7 @@ from helpcenter import models as content
 from segments import attributes, conditions, querysets, ruleset, snapshot
 from segments.explain import explain
 from segments.models import Segment, SegmentPersonQuerySet
+from segments.reach import reach_of
 from tests import worlds
 from tests.oracle import World
 
@@ -58,7 +59,7 @@ def _memberships(world):
     """Both directions: the members of a segment, and the segments of a person."""
     of_person = {pk: ids(Segment.objects.for_user(User(pk=pk))) for pk in world.people}
     for segment in Segment.objects.all():
-        expected = world.members[segment.pk]
+        expected = world.members.get(segment.pk, set())  # nobody is in a placeholder
         yield from differ(f"members of {segment.pk}", ids(segment.members()), expected)
         asked = {pk for pk, segments in of_person.items() if segment.pk in segments}
         yield from differ(f"people in {segment.pk}", asked, expected)
@@ -108,7 +109,18 @@ def _samples(world):
         said = {thing.is_visible_to(viewer)}
         if number < 2:
             said.add(explain(viewer, thing).visible)
+            yield from _reached(world, article, thing)
         yield from differ(f"{article} for {person}", said, {world.sees_article(person, article)})
+
+
+def _reached(world, article, thing):
+    """The other direction: who can see one object."""
+    reach = reach_of(thing)
+    said = ids(reach.members) | ids(reach.admins) | ids(reach.editors)
+    seen = {pk for pk, person in world.people.items() if world.sees_article(person, article)}
+    active = {pk for pk, person in world.people.items() if person.active}
+    yield from differ(f"who sees {article}", said, seen & active)
+    yield from differ(f"public: {article}", {reach.is_public}, {world.sees_article(None, article)})
 
 
 def ids(rows):

@@ -115,7 +115,7 @@ def test_forty_thousand_audiences_admit(monkeypatch):
     """One person in very many segments: neither engine runs out of parameters."""
     maria, article = PersonFactory(), ArticleFactory(audience=Audience.everyone())
     viewer = viewer_for(maria)
-    many = frozenset(range(2, 40_002))
+    many = frozenset({2, *range(5, 40_004)})
     viewer = type(viewer)(pk=maria.pk, segments=many, audiences=many)
     assert list(Article.objects.visible_to(viewer)) == [article]
     assert list(Attachment.objects.visible_to(viewer)) == []

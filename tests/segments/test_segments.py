@@ -287,7 +287,7 @@ class TestBuiltIn:
 
     def test_does_not_become_another_type_by_an_update(self, built_in):
         segments = Segment.objects.filter(built_in=built_in)
-        with pytest.raises(Exception, match="segments_segment_built_in"), transaction.atomic():
+        with pytest.raises(Exception, match="segments_segment_mark"), transaction.atomic():
             segments.update(user_type="end_users")
 
 

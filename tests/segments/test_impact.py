@@ -1,0 +1,106 @@
+"""What a change of a segment would do, asked of a draft; and the segments that hold nobody."""
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from helpcenter.models import Article, Section
+from segments.impact import content_of, impact_of
+from segments.models import Audience, Change, Segment
+from tests.factories_content import ArticleFactory, SectionFactory
+
+
+def names(people):
+    return sorted(person.email.partition("@")[0] for person in people)
+
+
+CASES = {
+    "nothing": {},
+    "another condition": {
+        "conditions": [{"attribute": "tag", "operator": "any", "values": ["premium"]}]
+    },
+    "none": {"conditions": [{"attribute": "tag", "operator": "none", "values": ["premium"]}]},
+    "no condition": {"conditions": []},
+    "another type": {"user_type": "staff", "conditions": []},
+    "somebody more": {"included": ["dan", "aki", "ines"]},
+    "somebody less": {"excluded": ["maria"]},
+    "nobody by name": {"included": [], "excluded": []},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_draft_says_what_storing_does(cast, segment_of, case):
+    segment = segment_of["acme"]
+    segment.include(cast["omar"])
+    segment.exclude(cast["nadia"])
+    change = dict(CASES[case])
+    for kind in ("included", "excluded"):
+        if kind in change:
+            change[kind] = [cast[name].pk for name in change[kind]]
+    before = set(segment.members())
+    recorded = Change.objects.count()
+    impact = impact_of(segment, **change)
+    said = {name: set(getattr(impact, name)) for name in ("before", "after", "gains", "loses")}
+    assert Change.objects.count() == recorded
+    segment.user_type = change.get("user_type", segment.user_type)
+    segment.conditions = change.get("conditions", segment.conditions)
+    segment.save()
+    for kind in ("included", "excluded"):
+        if kind in change:
+            segment.people.filter(kind=kind).delete()
+            for pk in change[kind]:
+                segment.people.create(kind=kind, user_id=pk)
+    after = set(segment.members())
+    assert said == {
+        "before": before,
+        "after": after,
+        "gains": after - before,
+        "loses": before - after,
+    }
+
+
+def test_a_new_segment_has_nobody_before(cast, segment_of):
+    draft = Segment(name="New", user_type="staff")
+    impact = impact_of(
+        draft, conditions=[{"attribute": "role", "operator": "any", "values": ["agent"]}]
+    )
+    assert names(impact.before) == []
+    assert names(impact.gains) == ["aki", "edda", "pia"]
+
+
+def test_a_draft_is_validated(cast, segment_of):
+    with pytest.raises(ValidationError, match="conditions"):
+        impact_of(segment_of["acme"], conditions=[{"attribute": "age"}])
+
+
+def test_content_of_a_segment(cast, segment_of):
+    acme = Audience.of(segment_of["acme"])
+    outer = SectionFactory(audience=acme)
+    inner = SectionFactory(category=outer.category, parent=outer, audience=Audience.everyone())
+    inside = ArticleFactory(section=inner, audience=Audience.everyone())
+    own = ArticleFactory(audience=Audience.of(segment_of["acme"], segment_of["french"]))
+    ArticleFactory(audience=Audience.of(segment_of["french"]))
+    assert set(content_of(segment_of["acme"], Article)) == {inside, own}
+    assert set(content_of(segment_of["acme"], Section)) == {outer, inner}
+
+
+@pytest.mark.parametrize("mark", ["nobody", "ancestors"])
+class TestPlaceholder:
+    def test_holds_nobody(self, cast, mark):
+        segment = Segment.objects.get(built_in=mark)
+        assert not segment.members().exists()
+        for person in cast.values():
+            assert segment not in Segment.objects.for_user(person)
+
+    def test_is_in_no_audience(self, cast, mark):
+        segment = Segment.objects.get(built_in=mark)
+        with pytest.raises(ValueError, match="nobody"):
+            Audience.of(segment)
+        assert segment not in Segment.objects.assignable()
+
+    def test_never_changes(self, cast, mark):
+        segment = Segment.objects.get(built_in=mark)
+        segment.name = "Everybody"
+        with pytest.raises(ValidationError):
+            segment.save()
+        with pytest.raises(ValidationError):
+            segment.include(cast["maria"])
