@@ -44,6 +44,7 @@ from .base import (
 )
 from .errors import InvalidAttributes, InvalidParameter
 from .pagination import decode_cursor, encode_cursor
+from .translations import translation_records, words_of
 
 LABELS_PER_FILTER = 10
 ARTICLES_PER_EXPORT = 1000
@@ -352,8 +353,6 @@ class ArticleEndpoint(Endpoint):
 
     def include_translations(self, rows: Rows, data: Rows) -> dict[str, Any]:
         """The translations, in each record, as Zendesk has them."""
-        from .translations import translation_records
-
         visible = ArticleTranslation.objects.visible_to(self.request.user)
         found = visible.filter(article__in=rows).order_by("locale")
         by_article = defaultdict(list)
@@ -376,7 +375,8 @@ class ArticleEndpoint(Endpoint):
         data, body = dict(serializer.validated_data), self.body()
         user: Any = self.request.user
         _demand_permissions(body)
-        words = self._words(data)
+        center = self.help_center_of_section
+        words = words_of(data, self.kwargs.get("locale"), center, draft=False)
         article = Article(
             section=self.section,
             permission_group_id=data["permission_group_id"],
@@ -403,34 +403,6 @@ class ArticleEndpoint(Endpoint):
             user_id=article.author_id or user.pk, article=article, locale=article.source_locale
         )
         return article
-
-    def _words(self, data: dict[str, Any]) -> list[dict[str, Any]]:
-        """The translations of a new article, the source first."""
-        words = [dict(each) for each in data.get("translations", [])]
-        if "title" in data or not words:
-            locale = data.get("locale") or self.kwargs.get("locale")
-            words.insert(
-                0,
-                {
-                    "locale": locale or self.help_center_of_section.default_locale,
-                    "title": data.get("title"),
-                    "body": data.get("body", ""),
-                    "draft": data.get("draft", False),
-                },
-            )
-        enabled = {each.lower(): each for each in self.help_center_of_section.locales}
-        for each in words:
-            if not each["title"]:
-                raise serializers.ValidationError({"title": ["is required"]})
-            if each["locale"].lower() not in enabled:
-                accepted = ", ".join(enabled.values())
-                raise serializers.ValidationError(
-                    {"locale": [f"{each['locale']} is not enabled; use one of {accepted}"]}
-                )
-            each["locale"] = enabled[each["locale"].lower()]
-        if len({each["locale"] for each in words}) < len(words):
-            raise serializers.ValidationError({"translations": ["name each locale once"]})
-        return words
 
     @property
     def help_center_of_section(self) -> HelpCenter:

@@ -91,6 +91,14 @@ class AlwaysJSON(BaseContentNegotiation):
 class AllowListFilter(DjangoFilterBackend):
     """The view's `filterset_class`. Other parameters are ignored, as Zendesk does."""
 
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        """The rows that the parameters ask for; 400 names the parameter."""
+        try:
+            return super().filter_queryset(request, queryset, view)
+        except exceptions.ValidationError as error:
+            name, words = next(iter(error.get_full_details().items()))
+            raise InvalidParameter(name, str(words[0]["message"])) from None
+
 
 class Endpoint(GenericViewSet):
     """One kind of object: its list, the object itself, and the writes.

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import URLPattern, path, register_converter
 
-from . import articles, groups, labels, organizations, people
+from . import articles, groups, labels, organizations, people, shelves, translations
 
 
 class LocaleInPath:
@@ -105,6 +105,92 @@ urlpatterns = [
         "incremental-articles",
         localized=True,
         get="list",
+    ),
+    *addresses(
+        "help_center/categories",
+        shelves.CategoryEndpoint,
+        "categories",
+        localized=True,
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "help_center/categories/<id:pk>",
+        shelves.CategoryEndpoint,
+        "category",
+        localized=True,
+        **CRUD,
+    ),
+    *addresses(
+        "help_center/categories/<id:category>/sections",
+        shelves.CategorySectionsEndpoint,
+        "category-sections",
+        localized=True,
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "help_center/sections", shelves.SectionEndpoint, "sections", localized=True, get="list"
+    ),
+    *addresses(
+        "help_center/sections/<id:pk>",
+        shelves.SectionEndpoint,
+        "section",
+        localized=True,
+        **CRUD,
+    ),
+    *addresses(
+        "help_center/sections/<id:section>/sections",
+        shelves.SubsectionsEndpoint,
+        "section-sections",
+        localized=True,
+        get="list",
+    ),
+    *(
+        each
+        for kind, view in {
+            "articles": translations.ArticleTranslationEndpoint,
+            "sections": translations.SectionTranslationEndpoint,
+            "categories": translations.CategoryTranslationEndpoint,
+        }.items()
+        for each in (
+            *addresses(
+                f"help_center/{kind}/<id:source>/translations",
+                view,
+                f"{kind}-translations",
+                localized=True,
+                get="list",
+                post="create",
+            ),
+            *addresses(
+                f"help_center/{kind}/<id:source>/translations/missing",
+                view,
+                f"{kind}-translations-missing",
+                localized=True,
+                get="missing",
+            ),
+            *addresses(
+                f"help_center/{kind}/<id:source>/translations/<locale:translation>",
+                view,
+                f"{kind}-translation",
+                localized=True,
+                get="retrieve",
+                put="update",
+            ),
+            *addresses(
+                f"help_center/{kind}/<id:source>/source_locale",
+                view,
+                f"{kind}-source-locale",
+                localized=True,
+                put="set_source_locale",
+            ),
+        )
+    ),
+    *addresses(
+        "help_center/translations/<id:pk>",
+        translations.AnyTranslationEndpoint,
+        "translation",
+        delete="destroy",
     ),
     # People
     *addresses("users", people.UserEndpoint, "users", get="list", post="create"),

@@ -175,9 +175,10 @@ def test_create_wants_permissions(api, place):
     assert answer.status_code == 400
     assert answer.json() == {
         "title": "Invalid attribute",
-        "message": "You passed an invalid value for the user_segment_id attribute. You must provide "
-        "user_segment_id. Set to 'null' to make it visible to everyone.. You passed an invalid value "
-        "for the permission_group_id attribute. You must provide permission_group_id.",
+        "message": "You passed an invalid value for the user_segment_id attribute. "
+        "You must provide user_segment_id. Set to 'null' to make it visible to everyone.. "
+        "You passed an invalid value for the permission_group_id attribute. "
+        "You must provide permission_group_id.",
     }
     fields = {"user_segment_id": None, "permission_group_id": place.guides.pk}
     for wrong, name in [
