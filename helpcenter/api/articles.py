@@ -60,13 +60,12 @@ def article_records(
     request: Any,
     articles: Iterable[Any],
     locale: str | None = None,
-    words: Mapping[int, ArticleTranslation] | None = None,
 ) -> list[dict[str, Any]]:
     """The articles, which the caller may see, as the API shows them; a constant number of queries.
 
-    Each in the translation that `words` names, in `locale`, or in its source locale.
+    Each in `locale`, or in its source locale.
     """
-    shown = prepare(list(articles), request.user, locale, words)
+    shown = prepare(list(articles), request.user, locale)
     return [dict(ArticleSerializer(row, context={"request": request}).data) for row in shown]
 
 
@@ -74,17 +73,19 @@ def prepare(
     articles: list[Any],
     user: Any,
     locale: str | None = None,
-    words: Mapping[int, ArticleTranslation] | None = None,
+    words: list[ArticleTranslation] | None = None,
 ) -> list[Any]:
-    """The articles with all that `ArticleSerializer` shows; those without any words left out."""
+    """The articles with all that `ArticleSerializer` shows; those without any words left out.
+
+    `words` has the translation to show of each.
+    """
     visible = ArticleTranslation.objects.visible_to(user)
     translations = defaultdict(list)
     for each in visible.without_text().filter(article__in=articles):
         translations[each.article_id].append(each)
-    for article in articles:
+    for place, article in enumerate(articles):
         found = translations[article.pk]
-        chosen = words.get(article.pk) if words else _nearest(article, found, locale)
-        article.words = chosen
+        article.words = words[place] if words else _nearest(article, found, locale)
         article.outdated_locales = sorted(each.locale for each in found if each.outdated)
     shown = [article for article in articles if article.words]
     bodies = visible.filter(pk__in=[article.words.pk for article in shown])

@@ -47,13 +47,15 @@ class InvalidAttributes(exceptions.APIException):
 
 
 class TooDeep(exceptions.APIException):
-    """400: more than 10,000 records by offset."""
+    """400: further than offsets reach."""
 
     status_code = status.HTTP_400_BAD_REQUEST
-    default_detail = (
-        "Offset pagination ends after 10,000 records (100 pages of 100). "
-        "Use cursor pagination: page[size]=100."
-    )
+
+    def __init__(self, deepest: int) -> None:
+        super().__init__(
+            f"Offset pagination ends after {deepest:,} records. "
+            "Where there is cursor pagination, use that: page[size]=100"
+        )
 
 
 class Stale(exceptions.APIException):

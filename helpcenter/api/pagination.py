@@ -14,8 +14,6 @@ from rest_framework.response import Response
 
 from .errors import InvalidParameter, TooDeep
 
-DEEPEST = 10_000
-
 
 class ZendeskPagination(BasePagination):
     """Cursor when the caller names `page[size]`, `page[after]` or `page[before]`, else offset.
@@ -23,11 +21,16 @@ class ZendeskPagination(BasePagination):
     The view says `plural` (the key of the list), `default_per_page` and `max_per_page`.
     """
 
+    cursors = True
+    # How many records can be reached by offset.
+    deepest = 10_000
+
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> list[Any]:
         """The rows of the page that was asked for."""
         self.request, self.view = request, view
         params = request.query_params
-        self.by_cursor = any(f"page[{name}]" in params for name in ("size", "after", "before"))
+        named = any(f"page[{name}]" in params for name in ("size", "after", "before"))
+        self.by_cursor = self.cursors and named
         if self.by_cursor:
             return self._read_by_cursor(queryset)
         return self._read_by_offset(queryset)
@@ -61,13 +64,13 @@ class ZendeskPagination(BasePagination):
         """The parameters of both ways, for the schema."""
         number = {"type": "integer", "minimum": 1}
         size = {**number, "maximum": view.max_per_page}
-        schemas = {
+        schemas: dict[str, Any] = {
             "page": number,
             "per_page": {**size, "default": min(view.default_per_page, view.max_per_page)},
-            "page[size]": size,
-            "page[after]": {"type": "string"},
-            "page[before]": {"type": "string"},
         }
+        if self.cursors:
+            schemas["page[size]"] = size
+            schemas["page[after]"] = schemas["page[before]"] = {"type": "string"}
         return [
             {"name": name, "in": "query", "required": False, "schema": schema}
             for name, schema in schemas.items()
@@ -81,8 +84,8 @@ class ZendeskPagination(BasePagination):
             self._number("per_page", self.view.default_per_page), self.view.max_per_page
         )
         start = (self.page - 1) * self.per_page
-        if start + self.per_page > DEEPEST:
-            raise TooDeep()
+        if start + self.per_page > self.deepest:
+            raise TooDeep(self.deepest)
         self.count = queryset.count()
         self.page_count = -(-self.count // self.per_page)
         return list(queryset[start : start + self.per_page])

@@ -7,7 +7,21 @@ from typing import Any
 
 from django.urls import URLPattern, path, register_converter
 
-from . import articles, groups, labels, organizations, people, shelves, translations
+from . import (
+    articles,
+    attachments,
+    comments,
+    groups,
+    labels,
+    organizations,
+    people,
+    searching,
+    sessions,
+    shelves,
+    subscriptions,
+    translations,
+    votes,
+)
 
 
 class LocaleInPath:
@@ -192,6 +206,137 @@ urlpatterns = [
         "translation",
         delete="destroy",
     ),
+    *addresses(
+        "help_center/articles/search",
+        searching.SearchEndpoint,
+        "search",
+        localized=True,
+        get="list",
+    ),
+    *addresses(
+        "help_center/articles/attachments",
+        attachments.AttachmentEndpoint,
+        "attachments",
+        localized=True,
+        post="create",
+    ),
+    *addresses(
+        "help_center/articles/attachments/<id:pk>",
+        attachments.AttachmentEndpoint,
+        "attachment",
+        localized=True,
+        get="retrieve",
+        delete="destroy",
+    ),
+    *addresses(
+        "help_center/articles/<id:article>/attachments",
+        attachments.ArticleAttachmentEndpoint,
+        "article-attachments",
+        localized=True,
+        get="list",
+        post="create",
+    ),
+    *(
+        each
+        for name in ("inline", "block")
+        for each in addresses(
+            f"help_center/articles/<id:article>/attachments/{name}",
+            attachments.ArticleAttachmentEndpoint,
+            f"article-attachments-{name}",
+            localized=True,
+            get=name,
+        )
+    ),
+    *addresses(
+        "help_center/articles/<id:article>/attachments/<id:pk>",
+        attachments.ArticleAttachmentEndpoint,
+        "article-attachment",
+        localized=True,
+        get="retrieve",
+    ),
+    *addresses(
+        "help_center/articles/<id:article>/bulk_attachments",
+        attachments.BulkAttachmentEndpoint,
+        "article-bulk-attachments",
+        localized=True,
+        post="associate",
+    ),
+    *addresses(
+        "help_center/articles/<id:article>/comments",
+        comments.ArticleCommentEndpoint,
+        "article-comments",
+        localized=True,
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "help_center/articles/<id:article>/comments/<id:pk>",
+        comments.ArticleCommentEndpoint,
+        "article-comment",
+        localized=True,
+        **CRUD,
+    ),
+    *addresses(
+        "help_center/users/<id:user>/comments",
+        comments.AuthorCommentEndpoint,
+        "user-comments",
+        get="list",
+    ),
+    *(
+        each
+        for item, name in {
+            "help_center/articles/<id:article>": "article",
+            "help_center/articles/<id:article>/comments/<id:comment>": "comment",
+        }.items()
+        for each in (
+            *addresses(f"{item}/votes", votes.ItemVoteEndpoint, f"{name}-votes", True, get="list"),
+            *addresses(f"{item}/up", votes.ItemVoteEndpoint, f"{name}-up", True, post="up"),
+            *addresses(f"{item}/down", votes.ItemVoteEndpoint, f"{name}-down", True, post="down"),
+        )
+    ),
+    *addresses(
+        "help_center/votes/<id:pk>",
+        votes.VoteEndpoint,
+        "vote",
+        get="retrieve",
+        delete="destroy",
+    ),
+    *addresses("help_center/users/<id:user>/votes", votes.VoterEndpoint, "user-votes", get="list"),
+    *(
+        each
+        for kind, view in {
+            "articles": subscriptions.ArticleSubscriptionEndpoint,
+            "sections": subscriptions.SectionSubscriptionEndpoint,
+        }.items()
+        for each in (
+            *addresses(
+                f"help_center/{kind}/<id:content>/subscriptions",
+                view,
+                f"{kind}-subscriptions",
+                localized=True,
+                get="list",
+                post="create",
+            ),
+            *addresses(
+                f"help_center/{kind}/<id:content>/subscriptions/<id:pk>",
+                view,
+                f"{kind}-subscription",
+                localized=True,
+                **CRUD,
+            ),
+        )
+    ),
+    *(
+        each
+        for name in ("subscriptions", "user_subscriptions")
+        for each in addresses(
+            f"help_center/users/<id:user>/{name}",
+            subscriptions.UserSubscriptionEndpoint,
+            f"user-{name.replace('_', '-')}",
+            get="list",
+        )
+    ),
+    *addresses("help_center/sessions", sessions.SessionEndpoint, "sessions", get="retrieve"),
     # People
     *addresses("users", people.UserEndpoint, "users", get="list", post="create"),
     *addresses("users/me", people.UserEndpoint, "users-me", get="me"),

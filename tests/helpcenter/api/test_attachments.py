@@ -1,0 +1,133 @@
+"""Files through the API: uploaded by editors, read by whoever sees the article."""
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from helpcenter.models import Attachment, PermissionGroup
+from segments.models import Audience
+from tests.factories_content import ArticleFactory, AttachmentFactory
+
+API = "/api/v2/help_center/articles"
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
+
+
+@pytest.fixture
+def article(cast, segment_of):
+    """An article for customers of Acme, in the care of Guides."""
+    guides = PermissionGroup.objects.create(
+        name="Guides",
+        edit=Audience.of(segment_of["editors"]),
+        publish=Audience.of(segment_of["publishers"]),
+    )
+    return ArticleFactory(audience=Audience.of(segment_of["acme"]), permission_group=guides)
+
+
+def upload(client, path, name="a.png", content=PNG, **fields):
+    """POST as a form, as clients send files."""
+    file = SimpleUploadedFile(name, content)
+    return Client.post(client, f"{API}/{path}", {"file": file, **fields})
+
+
+def test_upload_and_read(api, article, cast):
+    path = f"{article.pk}/attachments.json"
+    made = upload(api("edda"), path, inline="true", locale="en-us")
+    assert made.status_code == 201, made.content
+    shown = made.json()["article_attachment"]
+    assert (
+        shown
+        | {
+            "article_id": article.pk,
+            "file_name": "a.png",
+            "content_type": "image/png",
+            "size": len(PNG),
+            "inline": True,
+            "locale": "en-us",
+        }
+        == shown
+    )
+    for name, status in {"visitor": 404, "dan": 404, "maria": 200, "aki": 404, "ada": 200}.items():
+        client = api(name)
+        for address in (f"{API}/{path}", f"{API}/attachments/{shown['id']}"):
+            assert client.get(address).status_code == status, name
+        # The file itself obeys the same rule, on the site and with its session.
+        browser = Client()
+        if name != "visitor":
+            browser.force_login(cast[name])
+        assert browser.get(shown["relative_path"]).status_code == status, name
+    upload(api("edda"), path, name="b.txt", content=b"text")
+    maria = api("maria")
+    kinds = {
+        kind: [
+            each["file_name"]
+            for each in maria.get(f"{API}/{article.pk}/attachments/{kind}").json()[
+                "article_attachments"
+            ]
+        ]
+        for kind in ("inline", "block")
+    }
+    assert kinds == {"inline": ["a.png"], "block": ["b.txt"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("visitor", 401), ("maria", 403), ("lena", 404), ("aki", 404), ("edda", 201), ("ada", 201)],
+)
+def test_who_uploads(api, article, name, status):
+    assert upload(api(name), f"{article.pk}/attachments").status_code == status
+    assert Attachment.objects.exists() == (status == 201)
+
+
+def test_who_deletes(api, article):
+    file = AttachmentFactory(article=article)
+    path = f"{API}/attachments/{file.pk}"
+    statuses = [
+        api(name).delete(path).status_code for name in ("visitor", "dan", "maria", "edda", "pia")
+    ]
+    assert statuses == [401, 404, 403, 403, 204]
+    assert not Attachment.objects.exists()
+
+
+def test_unused_files_are_their_uploaders(api, article, cast, client):
+    assert upload(api("aki"), "attachments").status_code == 403
+    shown = upload(api("edda"), "attachments").json()["article_attachment"]
+    assert shown["article_id"] is None
+    for name, status in {"pia": 404, "maria": 404, "edda": 200, "ada": 200}.items():
+        assert api(name).get(f"{API}/attachments/{shown['id']}").status_code == status
+        client.force_login(cast[name])
+        assert client.get(shown["relative_path"]).status_code == status
+    body = {"attachment_ids": [shown["id"]]}
+    path = f"{API}/{article.pk}/bulk_attachments.json"
+    refused = api("pia").post(path, body)
+    assert [*refused.json()["errors"]] == ["attachment_ids"]
+    assert api("pia").post(path, {"attachment_ids": [12345]}).status_code == 400
+    both = api("edda").post(path, {"attachment_ids": [shown["id"], 12345]})
+    assert both.status_code == 400 and Attachment.objects.get().article is None
+    used = api("edda").post(path, body)
+    assert used.status_code == 200
+    assert used.json()["article_attachments"][0]["article_id"] == article.pk
+    assert api("maria").get(f"{API}/attachments/{shown['id']}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"content": b""}, 400),
+        ({"locale": "xx"}, 400),
+        ({"inline": "maybe"}, 400),
+    ],
+)
+def test_refusals(api, article, fields, status):
+    answer = upload(api("ada"), f"{article.pk}/attachments", **fields)
+    assert answer.status_code == status, answer.content
+    assert not Attachment.objects.exists()
+
+
+def test_too_large(api, article, monkeypatch):
+    monkeypatch.setattr("helpcenter.api.attachments.LARGEST", 10)
+    assert upload(api("ada"), f"{article.pk}/attachments").status_code == 413
+
+
+def test_no_file(api, article):
+    answer = Client.post(api("ada"), f"{API}/{article.pk}/attachments", {"inline": "true"})
+    assert answer.json() == {"errors": {"file": ["No file was submitted."]}}
