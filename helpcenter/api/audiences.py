@@ -35,7 +35,7 @@ def show_audiences(things: Iterable[Any], viewer: Viewer) -> None:
     """
     things = list(things)
     open_places = _open_places(things)
-    named = _segments_of({thing.audience_id for thing in things})
+    named = segments_of({thing.audience_id for thing in things})
     for thing in things:
         ids = _flat(thing, open_places, named)
         if not viewer.is_staff and ids not in ([NOBODY], [ANCESTORS]):
@@ -63,7 +63,8 @@ def _open_places(things: list[Any]) -> set[int]:
     return set(visible_ids(model, viewer_for(AnonymousUser()), "default"))
 
 
-def _segments_of(audiences: set[int]) -> dict[int, list[int]]:
+def segments_of(audiences: set[int]) -> dict[int, list[int]]:
+    """Audience id -> the ids of its segments, in one query."""
     found: dict[int, list[int]] = defaultdict(list)
     links = AudienceSegment.objects.filter(audience__in=audiences).order_by("segment_id")
     for audience, segment in links.values_list("audience_id", "segment_id"):

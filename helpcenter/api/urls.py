@@ -8,6 +8,7 @@ from typing import Any
 from django.urls import URLPattern, path, register_converter
 
 from . import (
+    access,
     articles,
     attachments,
     comments,
@@ -15,11 +16,13 @@ from . import (
     labels,
     organizations,
     people,
+    permission_groups,
     searching,
     sessions,
     shelves,
     subscriptions,
     translations,
+    user_segments,
     votes,
 )
 
@@ -337,6 +340,96 @@ urlpatterns = [
         )
     ),
     *addresses("help_center/sessions", sessions.SessionEndpoint, "sessions", get="retrieve"),
+    # Who may see what
+    *addresses(
+        "help_center/user_segments",
+        user_segments.SegmentEndpoint,
+        "user-segments",
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "help_center/user_segments/applicable",
+        user_segments.SegmentEndpoint,
+        "user-segments-applicable",
+        get="applicable",
+    ),
+    *addresses(
+        "help_center/user_segments/impact",
+        user_segments.SegmentEndpoint,
+        "user-segments-impact",
+        post="impact",
+    ),
+    *addresses(
+        "help_center/user_segments/<id:pk>",
+        user_segments.SegmentEndpoint,
+        "user-segment",
+        **CRUD,
+    ),
+    *addresses(
+        "help_center/user_segments/<id:pk>/impact",
+        user_segments.SegmentEndpoint,
+        "user-segment-impact",
+        post="impact",
+    ),
+    *(
+        each
+        for name, view in {
+            "sections": user_segments.SegmentSectionsEndpoint,
+            "topics": user_segments.SegmentTopicsEndpoint,
+            "articles": user_segments.SegmentArticlesEndpoint,
+            "users": user_segments.SegmentUsersEndpoint,
+        }.items()
+        for each in addresses(
+            f"help_center/user_segments/<id:segment>/{name}",
+            view,
+            f"user-segment-{name}",
+            get="list",
+        )
+    ),
+    *addresses(
+        "help_center/users/<id:user>/user_segments",
+        user_segments.UserSegmentsOfUserEndpoint,
+        "user-user-segments",
+        get="list",
+    ),
+    *addresses(
+        "help_center/users/me/user_segments",
+        user_segments.UserSegmentsOfUserEndpoint,
+        "my-user-segments",
+        get="list",
+    ),
+    *addresses(
+        "guide/permission_groups",
+        permission_groups.PermissionGroupEndpoint,
+        "permission-groups",
+        get="list",
+        post="create",
+    ),
+    *addresses(
+        "guide/permission_groups/<id:pk>",
+        permission_groups.PermissionGroupEndpoint,
+        "permission-group",
+        **CRUD,
+    ),
+    *(
+        each
+        for kind, view in {
+            "articles": access.ArticleAudienceEndpoint,
+            "sections": access.SectionAudienceEndpoint,
+            "categories": access.CategoryAudienceEndpoint,
+        }.items()
+        for each in addresses(
+            f"help_center/{kind}/<id:content>/audience", view, f"{kind}-audience", get="list"
+        )
+    ),
+    *addresses(
+        "users/<id:user>/articles_visible",
+        access.VisibleArticlesEndpoint,
+        "user-articles-visible",
+        get="list",
+    ),
+    *addresses("access/explain", access.ExplainEndpoint, "access-explain", post="explain"),
     # People
     *addresses("users", people.UserEndpoint, "users", get="list", post="create"),
     *addresses("users/me", people.UserEndpoint, "users-me", get="me"),

@@ -1,6 +1,9 @@
 """Callers of the API: one client for each person of the cast, with a token of their own."""
 
+from contextlib import contextmanager
+
 import pytest
+from django.db import transaction
 from django.test import Client
 from knox.models import get_token_model
 
@@ -23,6 +26,25 @@ def api(cast, token_of):
         return ApiClient(token_of(person) if person.is_authenticated else None)
 
     return client_of
+
+
+@pytest.fixture
+def api_of(token_of):
+    """person -> a client that calls as them."""
+    return lambda person: ApiClient(token_of(person))
+
+
+@pytest.fixture
+def rollback(db):
+    """A context in which everything is undone at the end."""
+
+    @contextmanager
+    def undone():
+        with transaction.atomic():
+            yield
+            transaction.set_rollback(True)
+
+    return undone
 
 
 class ApiClient(Client):
