@@ -11,6 +11,7 @@ import django_filters
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import transaction
 from django.http import Http404
+from django.utils import timezone
 from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -280,9 +281,11 @@ class Draft:
             roles = [str(role) for role in ROLES_OF_TYPE[self.user_type]]
             self.conditions = [{"attribute": "role", "operator": "any", "values": roles}]
 
-    def ids(self, kind: str) -> list[int]:
-        """The people named in one way."""
-        return [pk for pk, each in self.people if each == kind]
+    def in_force(self, kind: str) -> list[int]:
+        """The people named in one way whose end date, if any, has not come."""
+        now = timezone.now()
+        dates = {pk: until for (pk, each), until in self.people.items() if each == kind}
+        return [pk for pk, until in dates.items() if until is None or until > now]
 
     def tags(self) -> list[str]:
         """The tags that the flat fields of the body name."""
@@ -427,8 +430,8 @@ class SegmentEndpoint(Endpoint):
                 user_type=draft.user_type,
                 # What stays as it is stored is not looked at again.
                 conditions=None if draft.conditions == segment.conditions else draft.conditions,
-                included=draft.ids(SegmentPerson.INCLUDED),
-                excluded=draft.ids(SegmentPerson.EXCLUDED),
+                included=draft.in_force(SegmentPerson.INCLUDED),
+                excluded=draft.in_force(SegmentPerson.EXCLUDED),
             )
         except ModelValidationError as error:
             raise as_api_error(_in_conditions(error)) from error
