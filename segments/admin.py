@@ -204,7 +204,8 @@ class SegmentAdmin(RefusesGracefully):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Without the placeholders, which mean nothing to somebody who chooses an audience."""
-        return super().get_queryset(request).assignable()
+        rows: Any = super().get_queryset(request)
+        return rows.assignable()
 
     @admin.display(description="built-in", boolean=True)
     def is_built_in(self, segment: Segment) -> bool:

@@ -38,7 +38,9 @@ def impact_of(
     """
     user_type = user_type or segment.user_type
     wanted = segment.conditions if conditions is None else clean_conditions(conditions, user_type)
-    draft = Segment(pk=segment.pk, user_type=user_type, conditions=wanted)
+    draft = Segment(
+        pk=segment.pk, user_type=user_type, conditions=wanted, built_in=segment.built_in
+    )
     draft._state.db = segment._state.db
     after = draft.members_with(
         _named(draft, SegmentPerson.INCLUDED, included),

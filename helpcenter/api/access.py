@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -36,7 +37,7 @@ class AudienceEndpoint(UserEndpoint):
     """Who can see one article, section or category: the audiences, the counts, the people."""
 
     model: ClassVar[Any]
-    allowed: Any = {"list": staff}
+    allowed: ClassVar[Any] = {"list": staff}
 
     @property
     def thing(self) -> Any:
@@ -115,7 +116,7 @@ class CategoryAudienceEndpoint(AudienceEndpoint):
 class VisibleArticlesEndpoint(ArticleEndpoint):
     """The articles that one person can see: for admins, and for staff of themselves."""
 
-    allowed: Any = {"list": staff}
+    allowed: ClassVar[Any] = {"list": staff}
 
     def get_queryset(self) -> Any:
         pk = self.kwargs["user"]
@@ -123,7 +124,8 @@ class VisibleArticlesEndpoint(ArticleEndpoint):
             raise Http404
         person = find(User.objects, pk)
         # Both the person and the caller: what an admin sees of them is what they see.
-        return super().get_queryset().visible_to(person)
+        rows: Any = super().get_queryset()
+        return rows.visible_to(person)
 
 
 class ExplainRequest(serializers.Serializer):
@@ -143,7 +145,7 @@ class ExplainEndpoint(Endpoint):
 
     serializer_class = ExplainRequest
 
-    @extend_schema(request=ExplainRequest, responses={200: serializers.DictField()})
+    @extend_schema(request=ExplainRequest, responses={200: OpenApiTypes.OBJECT})
     def explain(self, request: Any, **kwargs: Any) -> Response:
         """The verdict, the chain from the help center down, and what would change the verdict."""
         serializer = ExplainRequest(data=request.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Q
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import exceptions, parsers, serializers, status
 from rest_framework.response import Response
 
@@ -50,6 +50,7 @@ class AttachmentSerializer(serializers.Serializer):
         """Where the file is served, after the same check."""
         return str(self.context["request"].build_absolute_uri(attachment.address()))
 
+    @extend_schema_field({"type": ["string", "null"]})
     def get_guide_media_id(self, attachment: Attachment) -> None:
         """There is no media library."""
 

@@ -96,7 +96,8 @@ class AllowListFilter(DjangoFilterBackend):
         try:
             return super().filter_queryset(request, queryset, view)
         except exceptions.ValidationError as error:
-            name, words = next(iter(error.get_full_details().items()))
+            details: Any = error.get_full_details()
+            name, words = next(iter(details.items()))
             raise InvalidParameter(name, str(words[0]["message"])) from None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Exists, OuterRef
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -46,7 +46,7 @@ class GroupSerializer(serializers.Serializer):
     def validate_name(self, name: str) -> str:
         """A name that no other group has, however it is written."""
         name = readable_name(name)
-        others = AgentGroup.objects.exclude(pk=getattr(self.instance, "pk", None))
+        others = AgentGroup.objects.exclude(pk=getattr(self.instance, "pk", None) or 0)
         if others.filter(key=name).exists():
             raise serializers.ValidationError(f"{name} has already been taken")
         return name
@@ -113,6 +113,7 @@ class GroupMembershipSerializer(serializers.Serializer):
     created_at = serializers.SerializerMethodField(method_name="get_nothing")
     updated_at = serializers.SerializerMethodField(method_name="get_nothing")
 
+    @extend_schema_field({"type": ["string", "null"]})
     def get_nothing(self, membership: Any) -> None:
         """When somebody joined is in the history, not in the membership."""
 
@@ -146,7 +147,7 @@ class GroupMembershipEndpoint(PeopleEndpoint):
         rows = GROUP_LINKS.objects.order_by("pk")
         for name, model, field in (("user", User, "user"), ("group", AgentGroup, "agentgroup")):
             if name in self.kwargs:
-                find(model.objects, self.kwargs[name])  # type: ignore[attr-defined]
+                find(model.objects, self.kwargs[name])
                 rows = rows.filter(**{field: self.kwargs[name]})
         return rows
 

@@ -52,7 +52,8 @@ class DomainNames(serializers.ListField):
     child = serializers.CharField(max_length=253)
 
     def to_internal_value(self, data: Any) -> list[str]:
-        names, problems = [], {}
+        names: list[str] = []
+        problems: Any = {}
         for place, name in enumerate(super().to_internal_value(data)):
             try:
                 names.append(normalise_domain(name))
@@ -121,7 +122,7 @@ class OrganizationSerializer(serializers.Serializer):
         return names
 
     def _others(self) -> Any:
-        return Organization.objects.exclude(pk=getattr(self.instance, "pk", None))
+        return Organization.objects.exclude(pk=getattr(self.instance, "pk", None) or 0)
 
     def create(self, validated: dict[str, Any]) -> Organization:
         if "name" not in validated:

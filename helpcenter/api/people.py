@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db.models import Q, prefetch_related_objects
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -76,7 +76,8 @@ class TagNames(serializers.ListField):
     child = serializers.CharField(max_length=200)
 
     def to_internal_value(self, data: Any) -> list[str]:
-        names, problems = [], {}
+        names: list[str] = []
+        problems: Any = {}
         for place, name in enumerate(super().to_internal_value(data)):
             try:
                 names.append(normalise(name))
@@ -131,6 +132,7 @@ class UserSerializer(serializers.Serializer):
         """All people share the site's."""
         return str(settings.TIME_ZONE)
 
+    @extend_schema_field({"type": ["string", "null"]})
     def get_nothing(self, user: User) -> None:
         """What is not kept here."""
 

@@ -31,7 +31,7 @@ class PermissionGroupSerializer(serializers.Serializer):
 
     def validate_name(self, name: str) -> str:
         """A name that no other group has."""
-        others = PermissionGroup.objects.exclude(pk=getattr(self.instance, "pk", None))
+        others = PermissionGroup.objects.exclude(pk=getattr(self.instance, "pk", None) or 0)
         if others.filter(name=name).exists():
             raise serializers.ValidationError("has already been taken")
         return name

@@ -19,6 +19,12 @@ class SessionSerializer(serializers.Serializer):
     csrf_token = serializers.CharField(allow_null=True)
 
 
+class CurrentSessionSerializer(serializers.Serializer):
+    """The envelope."""
+
+    current_session = SessionSerializer()
+
+
 class SessionEndpoint(Endpoint):
     """The caller's session."""
 
@@ -26,7 +32,7 @@ class SessionEndpoint(Endpoint):
     filter_backends: Any = []
     allowed = {"retrieve": anybody}
 
-    @extend_schema(responses={200: serializers.DictField(child=SessionSerializer())})
+    @extend_schema(responses={200: CurrentSessionSerializer})
     def retrieve(self, request: Any, **kwargs: Any) -> Response:
         """The caller's session; who calls with a token needs no CSRF token."""
         with_session = request.auth is None and self.viewer.pk is not None

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import django_filters
 from django.http import Http404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -179,7 +180,7 @@ class TranslationEndpoint(Endpoint):
                 return words
         raise Http404
 
-    @extend_schema(responses={200: serializers.DictField()})
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
     def missing(self, request: Any, **kwargs: Any) -> Response:
         """The enabled locales in which there is no translation yet, drafts counted."""
         # The base manager: whoever may edit the source may know in which locales it exists.
@@ -257,8 +258,8 @@ class TranslationEndpoint(Endpoint):
         return words
 
     @extend_schema(
-        request=serializers.DictField(child=serializers.CharField()),
-        responses={200: serializers.DictField()},
+        request=OpenApiTypes.OBJECT,
+        responses={200: OpenApiTypes.OBJECT},
     )
     def set_source_locale(self, request: Any, **kwargs: Any) -> Response:
         """Make an existing translation the source: `{"article_locale": "fr"}`, as at Zendesk."""

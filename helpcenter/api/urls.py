@@ -56,8 +56,8 @@ def addresses(
         yield path(f"{route}.json", found, name=f"{name}-locale.json")
 
 
-CRUD = {"get": "retrieve", "put": "update", "delete": "destroy"}
-TAGS = {"get": "retrieve", "post": "replace", "put": "add", "delete": "remove"}
+CRUD: Any = {"get": "retrieve", "put": "update", "delete": "destroy"}
+TAGS: Any = {"get": "retrieve", "post": "replace", "put": "add", "delete": "remove"}
 
 urlpatterns = [
     *addresses("help_center/articles/labels", labels.LabelEndpoint, "labels", get="list"),

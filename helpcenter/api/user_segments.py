@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import django_filters
 from django.core.exceptions import ValidationError as ModelValidationError
@@ -13,6 +13,7 @@ from django.db import transaction
 from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
@@ -188,7 +189,7 @@ class SegmentSerializer(serializers.Serializer):
     def validate_name(self, name: str) -> str:
         """A name that no other segment has."""
         name = " ".join(name.split())
-        others = Segment.objects.exclude(pk=getattr(self.instance, "pk", None))
+        others = Segment.objects.exclude(pk=getattr(self.instance, "pk", None) or 0)
         if others.filter(name=name).exists():
             raise serializers.ValidationError("has already been taken")
         return name
@@ -407,7 +408,7 @@ class SegmentEndpoint(Endpoint):
         except ModelValidationError as error:
             raise as_api_error(error) from error
 
-    @extend_schema(request=SegmentSerializer, responses={200: serializers.DictField()})
+    @extend_schema(request=SegmentSerializer, responses={200: OpenApiTypes.OBJECT})
     def impact(self, request: Any, **kwargs: Any) -> Response:
         """A dry run of the same body as for PUT: who gains, who loses, and where it is used."""
         segment = self.get_object() if "pk" in kwargs else Segment()
@@ -508,7 +509,7 @@ class SegmentDependants:
 class SegmentSectionsEndpoint(SegmentDependants, SectionEndpoint):
     """The sections whose own audience names the segment."""
 
-    allowed: Any = {}
+    allowed: ClassVar[Any] = {}
 
     def get_queryset(self) -> Any:
         return Section.objects.filter(audience__in=self.segment.audiences.all())
@@ -517,7 +518,7 @@ class SegmentSectionsEndpoint(SegmentDependants, SectionEndpoint):
 class SegmentArticlesEndpoint(SegmentDependants, ArticleEndpoint):
     """The articles that the segment restricts, by their own audience or by one above them."""
 
-    allowed: Any = {}
+    allowed: ClassVar[Any] = {}
 
     def get_queryset(self) -> Any:
         return Article.objects.filter(pk__in=content_of(self.segment, Article).values("pk"))
@@ -526,7 +527,7 @@ class SegmentArticlesEndpoint(SegmentDependants, ArticleEndpoint):
 class SegmentUsersEndpoint(SegmentDependants, UserEndpoint):
     """The members, agents included."""
 
-    allowed: Any = {}
+    allowed: ClassVar[Any] = {}
 
     def get_queryset(self) -> Any:
         return self.segment.members().order_by("pk")
@@ -539,7 +540,7 @@ class SegmentTopicsEndpoint(SegmentDependants, Endpoint):
     queryset = HelpCenter.objects.none()
     serializer_class = serializers.Serializer
 
-    @extend_schema(responses={200: serializers.DictField()})
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
     def list(self, request: Any, **kwargs: Any) -> Response:
         """An empty list."""
         _segment = self.segment
