@@ -14,7 +14,14 @@ from accounts.models import STAFF_ROLES, AgentGroup, User
 
 from .base import IdField, Rows, UrlField, find, staff
 from .organizations import readable_name
-from .people import GROUP_LINKS, PeopleEndpoint, UserEndpoint, count_of, user_records
+from .people import (
+    GROUP_LINKS,
+    CountSerializer,
+    PeopleEndpoint,
+    UserEndpoint,
+    count_of,
+    user_records,
+)
 
 
 def group_records(request: Any, groups: Iterable[AgentGroup]) -> list[dict[str, Any]]:
@@ -77,6 +84,7 @@ class GroupEndpoint(PeopleEndpoint):
         """The groups that agents can be put into: all of them."""
         return self.paged(self.get_queryset())
 
+    @extend_schema(responses=CountSerializer)
     def count(self, request: Any, **kwargs: Any) -> Response:
         """How many groups there are."""
         return count_of(self.get_queryset())

@@ -19,6 +19,7 @@ from accounts.normalisation import normalise_domain, readable
 from .base import IdField, Rows, UrlField, find, signed_in, staff
 from .errors import InvalidParameter
 from .people import (
+    CountSerializer,
     PeopleEndpoint,
     TagNames,
     TagsEndpoint,
@@ -220,6 +221,7 @@ class OrganizationEndpoint(PeopleEndpoint):
             raise InvalidParameter("name", "Give two letters at least")
         return self.paged(self.get_queryset().filter(name__istartswith=name))
 
+    @extend_schema(responses=CountSerializer)
     def count(self, request: Any, **kwargs: Any) -> Response:
         """How many organizations there are."""
         return count_of(self.get_queryset())

@@ -100,7 +100,7 @@ def tags_called(names: list[str]) -> list[Tag]:
 class UserSerializer(serializers.Serializer):
     """A person as Zendesk shows a user; to others than staff only their names."""
 
-    id = serializers.IntegerField(read_only=True)
+    id = serializers.IntegerField(read_only=True, allow_null=True)
     url = UrlField("users/{pk}")
     name = serializers.CharField(required=False, max_length=150, allow_blank=True)
     email = serializers.CharField(required=False, max_length=254)
@@ -355,6 +355,19 @@ class PeopleEndpoint(Endpoint):
     invalid_envelope: Any = staticmethod(support_envelope)
 
 
+class CountValueSerializer(serializers.Serializer):
+    """A number, and when it was counted."""
+
+    value = serializers.IntegerField()
+    refreshed_at = serializers.DateTimeField()
+
+
+class CountSerializer(serializers.Serializer):
+    """How many there are."""
+
+    count = CountValueSerializer()
+
+
 class TagsSerializer(serializers.Serializer):
     """The tags of something."""
 
@@ -513,6 +526,7 @@ class UserEndpoint(PeopleEndpoint):
         begins = Q(name__istartswith=name) | Q(email__istartswith=name)
         return self.paged(self.get_queryset().filter(begins))
 
+    @extend_schema(responses=CountSerializer)
     def count(self, request: Any, **kwargs: Any) -> Response:
         """How many users there are."""
         return count_of(self.filter_queryset(self.get_queryset()))

@@ -157,31 +157,27 @@ class EndpointSchema(AutoSchema):
         return bool(self.view.action == "list")
 
     def _wrap(self, operation: dict[str, Any]) -> None:
-        """Put the plain object into its envelope, unless the action says its own (a dict)."""
-        view = self.view
-        action = view.action
-        if action not in ("list", "retrieve", "create", "update") or not hasattr(view, "singular"):
+        """Put the view's own kind of object into its envelope, wherever it is said to be plain."""
+        if not hasattr(self.view, "singular"):
             return
-        if self._says_its_own(action):
-            return
-        content = operation.get("requestBody", {}).get("content", {})
-        for media_type, body in content.items():
-            if "json" in media_type:
-                body["schema"] = _object({view.singular: body["schema"]})
+        for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
+            if "json" in media_type and self._is_own(body["schema"]):
+                body["schema"] = _object({self.view.singular: body["schema"]})
         for status, response in operation["responses"].items():
             for body in response.get("content", {}).values():
                 if status.startswith("2"):
-                    body["schema"] = self._envelope(body["schema"], action)
+                    body["schema"] = self._enveloped(body["schema"])
 
-    def _says_its_own(self, action: str) -> bool:
-        method = getattr(type(self.view), action)
-        return hasattr(method, "kwargs") and "schema" in method.kwargs
+    def _is_own(self, schema: dict[str, Any]) -> bool:
+        name = self.view.serializer_class.__name__.removesuffix("Serializer")
+        return schema.get("$ref", "").rpartition("/")[2] in (name, f"{name}Request")
 
-    def _envelope(self, schema: dict[str, Any], action: str) -> dict[str, Any]:
-        if action != "list":
+    def _enveloped(self, schema: dict[str, Any]) -> dict[str, Any]:
+        if self._is_own(schema):
             return _object({self.view.singular: schema})
-        items = schema.get("items", schema)
-        envelope = _object({self.view.plural: {"type": "array", "items": items}})
+        if not self._is_own(schema.get("items", {})):
+            return schema
+        envelope = _object({self.view.plural: schema})
         return {**envelope, "properties": {**envelope["properties"], **LIST}}
 
     def _refuse(self, operation: dict[str, Any]) -> None:

@@ -376,7 +376,6 @@ urlpatterns = [
         each
         for name, view in {
             "sections": user_segments.SegmentSectionsEndpoint,
-            "topics": user_segments.SegmentTopicsEndpoint,
             "articles": user_segments.SegmentArticlesEndpoint,
             "users": user_segments.SegmentUsersEndpoint,
         }.items()
@@ -386,6 +385,12 @@ urlpatterns = [
             f"user-segment-{name}",
             get="list",
         )
+    ),
+    *addresses(
+        "help_center/user_segments/<id:segment>/topics",
+        user_segments.SegmentTopicsEndpoint,
+        "user-segment-topics",
+        get="topics",
     ),
     *addresses(
         "help_center/users/<id:user>/user_segments",

@@ -541,7 +541,7 @@ class SegmentTopicsEndpoint(SegmentDependants, Endpoint):
     serializer_class = serializers.Serializer
 
     @extend_schema(responses={200: OpenApiTypes.OBJECT})
-    def list(self, request: Any, **kwargs: Any) -> Response:
+    def topics(self, request: Any, **kwargs: Any) -> Response:
         """An empty list."""
         _segment = self.segment
         return Response({"topics": [], "count": 0, "next_page": None, "previous_page": None})

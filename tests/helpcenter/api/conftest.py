@@ -35,6 +35,12 @@ def api_of(token_of):
 
 
 @pytest.fixture
+def unlimited(settings):
+    """No limits of requests."""
+    settings.API_REQUESTS_PER_MINUTE = {"token": 10**6, "address": 10**6}
+
+
+@pytest.fixture
 def rollback(db):
     """A context in which everything is undone at the end."""
 

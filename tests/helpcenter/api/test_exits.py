@@ -118,7 +118,7 @@ def walk(api, names, found):
         for address, methods in found:
             # The same views stand behind all variants of an address: one persona tries them all.
             is_variant = ".json" in address or "/en-us/" in address
-            if is_variant and name not in ("maria", "ada"):
+            if is_variant and name != "maria":
                 continue
             for method in methods if is_variant else (*methods, "head", "options"):
                 with transaction.atomic():
@@ -140,11 +140,6 @@ def leaks(answers):
     return found
 
 
-@pytest.fixture
-def unlimited(settings):
-    settings.API_REQUESTS_PER_MINUTE = {"token": 10**6, "address": 10**6}
-
-
 def test_no_operation_shows_anything_hidden(api, hidden, unlimited, tally):
     answers = walk(api, OUTSIDERS, addresses(hidden))
     tally["API leak matrix: requests"] += len(answers)
@@ -156,7 +151,7 @@ def test_the_walk_finds_what_the_admin_sees(api, hidden, unlimited):
     """The positive control."""
     seen = {address for _, _, address, _ in leaks(walk(api, ["ada"], addresses(hidden)))}
     assert f"/api/v2/help_center/articles/{hidden['articles'][0]}" in seen
-    assert f"/api/v2/help_center/articles/attachments/{hidden['attachments'][0]}.json" in seen
+    assert f"/api/v2/help_center/articles/attachments/{hidden['attachments'][0]}" in seen
 
 
 def test_a_planted_leak_is_found(api, hidden, unlimited, monkeypatch):
