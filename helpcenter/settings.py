@@ -249,7 +249,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {
         "deepLinking": True,
         "validatorUrl": None,
-        "displayRequestDuration": True,
+        "docExpansion": "none",
+        "defaultModelsExpandDepth": -1,
     },
 }
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=365)}

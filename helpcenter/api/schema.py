@@ -170,7 +170,7 @@ class EndpointSchema(AutoSchema):
 
     def _is_own(self, schema: dict[str, Any]) -> bool:
         name = self.view.serializer_class.__name__.removesuffix("Serializer")
-        return schema.get("$ref", "").rpartition("/")[2] in (name, f"{name}Request")
+        return schema.get("$ref", "").rpartition("/")[2] in {name, f"{name}Request"}
 
     def _enveloped(self, schema: dict[str, Any]) -> dict[str, Any]:
         if self._is_own(schema):

@@ -536,7 +536,6 @@ class SegmentUsersEndpoint(SegmentDependants, UserEndpoint):
 class SegmentTopicsEndpoint(SegmentDependants, Endpoint):
     """The community topics that the segment restricts: there is no community, so none."""
 
-    singular, plural = "topic", "topics"
     queryset = HelpCenter.objects.none()
     serializer_class = serializers.Serializer
 
