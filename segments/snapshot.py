@@ -133,15 +133,16 @@ class SnapshotMiddleware:
             with read_only():
                 return _whole(self.get_response(request))
         _read_body(request)
-        for _ in range(TRIES - 1):
+        for _ in range(TRIES):
             try:
                 return self._write(request)
             except OperationalError as error:
                 if not is_conflict(error):
                     raise
-                logger.info("Another writer was faster; trying %s again.", request.path)
+                logger.info("Another writer was faster at %s.", request.path)
                 _rewind(request)
-        return self._write(request)
+        words = "Too many people are writing at once. Try again in a moment."
+        return HttpResponse(words, "text/plain", 503, headers={"Retry-After": "1"})
 
     def _write(self, request: Any) -> HttpResponseBase:
         """One try. Raises the conflict of a view, so that the transaction is rolled back."""

@@ -32,7 +32,11 @@ def rows():
     for line in TEXT.splitlines():
         if match := re.match(r"\| (GET|POST|PUT|DELETE) \| `([^`]+)` \|(.*)$", line):
             verb, path, rest = match.groups()
-            yield verb, re.sub(r"{\w+}", "{}", path), [each.strip() for each in rest.removesuffix("|").split("|")]
+            yield (
+                verb,
+                re.sub(r"{\w+}", "{}", path),
+                [each.strip() for each in rest.removesuffix("|").split("|")],
+            )
 
 
 def test_the_tables_are_complete():
