@@ -288,6 +288,7 @@ class ArticleEndpoint(Endpoint):
     }
     sorts = {name: name for name in ("position", "created_at", "updated_at", "title", "edited_at")}
     default_sort = "position"
+    says_its_order = True
     includes = {
         "users": "include_users",
         "sections": "include_sections",
@@ -318,13 +319,6 @@ class ArticleEndpoint(Endpoint):
 
     def prepare(self, rows: Rows) -> Rows:
         return prepare(rows, self.request.user, self.locale)
-
-    def envelope(self, key: str, rows: Rows, many: bool) -> dict[str, Any]:
-        """The list says how it is sorted, as Zendesk's does."""
-        data = super().envelope(key, rows, many)
-        if many:
-            data["sort_by"], data["sort_order"] = self.sorting()
-        return data
 
     # Side-loads
 
@@ -490,6 +484,7 @@ class IncrementalArticlesEndpoint(ArticleEndpoint):
     """Every article that changed since `start_time`, oldest change first, 1,000 a page."""
 
     allowed = {"list": staff}
+    says_its_order = False
     filter_backends: Any = ArticleEndpoint.filter_backends[:1]
 
     def list(self, request: Any, **kwargs: Any) -> Response:
@@ -512,7 +507,6 @@ class IncrementalArticlesEndpoint(ArticleEndpoint):
             query = {"start_time": str(end), "after": encode_cursor(page[-1], ["updated_at", "id"])}
             next_page = self.link(query)
         data = self.envelope(self.plural, page, many=True)
-        del data["sort_by"], data["sort_order"]
         return Response({**data, "count": len(page), "end_time": end, "next_page": next_page})
 
     def link(self, changes: dict[str, str]) -> str:

@@ -123,6 +123,8 @@ class Endpoint(GenericViewSet):
     # `sort_by` -> the field, and what is used without one.
     sorts: ClassVar[Mapping[str, str]] = {}
     default_sort: ClassVar[str] = ""
+    # True where the list says how it is sorted, as Zendesk's lists of content do.
+    says_its_order: ClassVar[bool] = False
     # `include=` -> the method that returns (key, records) for the rows of the page.
     includes: ClassVar[Mapping[str, str]] = {}
     # Fields that change without anybody editing the object, left out of its version.
@@ -177,6 +179,8 @@ class Endpoint(GenericViewSet):
         rows = self.prepare(rows)
         data = [self.get_serializer(row).data for row in rows]
         body: dict[str, Any] = {key: data if many else data[0]}
+        if many and self.says_its_order:
+            body["sort_by"], body["sort_order"] = self.sorting()
         for name in self.included():
             body.update(getattr(self, self.includes[name])(rows, data))
         return body

@@ -21,6 +21,7 @@ from .errors import InvalidParameter
 from .people import (
     CountSerializer,
     PeopleEndpoint,
+    SpelledNames,
     TagNames,
     TagsEndpoint,
     UserEndpoint,
@@ -47,22 +48,11 @@ def prepare(organizations: list[Any]) -> list[Any]:
     return organizations
 
 
-class DomainNames(serializers.ListField):
-    """E-mail domains in the one spelling that is compared."""
+class DomainNames(SpelledNames):
+    """E-mail domains."""
 
     child = serializers.CharField(max_length=253)
-
-    def to_internal_value(self, data: Any) -> list[str]:
-        names: list[str] = []
-        problems: Any = {}
-        for place, name in enumerate(super().to_internal_value(data)):
-            try:
-                names.append(normalise_domain(name))
-            except ModelValidationError as error:
-                problems[place] = error.messages
-        if problems:
-            raise serializers.ValidationError(problems)
-        return list(dict.fromkeys(names))
+    spelling = staticmethod(normalise_domain)
 
     def to_representation(self, data: Any) -> list[str]:
         return sorted(each.domain for each in data.all())

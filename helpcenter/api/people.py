@@ -70,22 +70,29 @@ def prepare(users: list[Any]) -> list[Any]:
     return users
 
 
-class TagNames(serializers.ListField):
-    """Names of tags in the one spelling that is compared, each once."""
+class SpelledNames(serializers.ListField):
+    """Names in the one spelling that is compared, each once; a refusal says which and why."""
 
-    child = serializers.CharField(max_length=200)
+    spelling: Any
 
     def to_internal_value(self, data: Any) -> list[str]:
         names: list[str] = []
         problems: Any = {}
         for place, name in enumerate(super().to_internal_value(data)):
             try:
-                names.append(normalise(name))
+                names.append(self.spelling(name))
             except ModelValidationError as error:
                 problems[place] = error.messages
         if problems:
             raise serializers.ValidationError(problems)
         return list(dict.fromkeys(names))
+
+
+class TagNames(SpelledNames):
+    """Names of tags."""
+
+    child = serializers.CharField(max_length=200)
+    spelling = staticmethod(normalise)
 
     def to_representation(self, data: Any) -> list[str]:
         return sorted(tag.name for tag in data.all())

@@ -181,6 +181,7 @@ class ShelfEndpoint(Endpoint):
     allowed = {"list": anybody, "retrieve": anybody}
     sorts = {name: name for name in ("position", "created_at", "updated_at")}
     default_sort = "position"
+    says_its_order = True
 
     def filter_queryset(self, queryset: Any) -> Any:
         """As everywhere; with a locale in the address only what has words in it."""
@@ -195,13 +196,6 @@ class ShelfEndpoint(Endpoint):
 
     def prepare(self, rows: Rows) -> Rows:
         return prepare(rows, self.request.user, self.locale)
-
-    def envelope(self, key: str, rows: Rows, many: bool) -> dict[str, Any]:
-        """The list says how it is sorted, as Zendesk's does."""
-        data = super().envelope(key, rows, many)
-        if many:
-            data["sort_by"], data["sort_order"] = self.sorting()
-        return data
 
     def include_translations(self, rows: Rows, data: Rows) -> dict[str, Any]:
         """The translations, in each record, as Zendesk has them."""

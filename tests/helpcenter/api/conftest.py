@@ -7,6 +7,9 @@ from django.db import transaction
 from django.test import Client
 from knox.models import get_token_model
 
+from helpcenter.models import PermissionGroup
+from segments.models import Audience
+
 
 @pytest.fixture
 def token_of():
@@ -32,6 +35,16 @@ def api(cast, token_of):
 def api_of(token_of):
     """person -> a client that calls as them."""
     return lambda person: ApiClient(token_of(person))
+
+
+@pytest.fixture
+def guides(segment_of):
+    """A permission group: edda may edit its articles, pia may publish them."""
+    return PermissionGroup.objects.create(
+        name="Guides",
+        edit=Audience.of(segment_of["editors"]),
+        publish=Audience.of(segment_of["publishers"]),
+    )
 
 
 @pytest.fixture

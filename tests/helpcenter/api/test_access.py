@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from accounts.models import User
-from helpcenter.models import Article, PermissionGroup
+from helpcenter.models import Article
 from segments.models import Audience, Segment
 from tests import worlds
 from tests.factories_content import ArticleFactory, SectionFactory
@@ -13,13 +13,8 @@ API = "/api/v2"
 
 
 @pytest.fixture
-def article(cast, segment_of):
+def article(cast, segment_of, guides):
     """An article for Acme in a section for end users of Acme or premium ones."""
-    guides = PermissionGroup.objects.create(
-        name="Guides",
-        edit=Audience.of(segment_of["editors"]),
-        publish=Audience.of(segment_of["publishers"]),
-    )
     section = SectionFactory(audience=Audience.of(segment_of["acme"], segment_of["premium"]))
     return ArticleFactory(
         section=section, audience=Audience.of(segment_of["acme"]), permission_group=guides

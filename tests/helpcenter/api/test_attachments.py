@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from helpcenter.models import Attachment, PermissionGroup
+from helpcenter.models import Attachment
 from segments.models import Audience
 from tests.factories_content import ArticleFactory, AttachmentFactory
 
@@ -13,13 +13,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 
 
 @pytest.fixture
-def article(cast, segment_of):
+def article(cast, segment_of, guides):
     """An article for customers of Acme, in the care of Guides."""
-    guides = PermissionGroup.objects.create(
-        name="Guides",
-        edit=Audience.of(segment_of["editors"]),
-        publish=Audience.of(segment_of["publishers"]),
-    )
     return ArticleFactory(audience=Audience.of(segment_of["acme"]), permission_group=guides)
 
 

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from helpcenter.models import Comment, PermissionGroup, Subscription, Vote
+from helpcenter.models import Comment, Subscription, Vote
 from segments.models import Audience
 from tests.factories_content import ArticleFactory
 
@@ -12,13 +12,8 @@ API = "/api/v2/help_center"
 
 
 @pytest.fixture
-def article(cast, segment_of):
+def article(cast, segment_of, guides):
     """An article for customers of Acme, in the care of Guides."""
-    guides = PermissionGroup.objects.create(
-        name="Guides",
-        edit=Audience.of(segment_of["editors"]),
-        publish=Audience.of(segment_of["publishers"]),
-    )
     return ArticleFactory(audience=Audience.of(segment_of["acme"]), permission_group=guides)
 
 

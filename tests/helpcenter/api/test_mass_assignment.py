@@ -58,13 +58,8 @@ DERIVED = {"html", "search_title", "search_text", "published"}
 
 
 @pytest.fixture
-def things(cast, segment_of):
+def things(cast, segment_of, guides):
     """(address, envelope, object) for every object that a PUT can name."""
-    guides = PermissionGroup.objects.create(
-        name="Guides",
-        edit=Audience.of(segment_of["editors"]),
-        publish=Audience.of(segment_of["publishers"]),
-    )
     article = ArticleFactory(audience=Audience.of(segment_of["acme"]), permission_group=guides)
     section, category = article.section, article.section.category
     maria = cast["maria"]

@@ -9,7 +9,6 @@ from helpcenter.models import (
     ArticleTranslation,
     Attachment,
     Category,
-    PermissionGroup,
     Section,
 )
 from segments.models import Audience
@@ -30,13 +29,8 @@ def center(cast):
 
 
 @pytest.fixture
-def section(center, segment_of):
+def section(center, segment_of, guides):
     """A section with a public article in the care of Guides."""
-    guides = PermissionGroup.objects.create(
-        name="Guides",
-        edit=Audience.of(segment_of["editors"]),
-        publish=Audience.of(segment_of["publishers"]),
-    )
     section = SectionFactory(title="Basics", category=CategoryFactory(help_center=center))
     ArticleFactory(
         title="Start", section=section, audience=Audience.everyone(), permission_group=guides
