@@ -298,7 +298,7 @@ class _Audiences:
 def _intern(names: Collection[str], restricted: dict[PurePosixPath, Restriction]) -> _Audiences:
     """The audiences that an import needs; ImportRefused for every name that is no segment."""
     with snapshot.writing():
-        segments = {segment.name: segment for segment in Segment.objects.only("name")}
+        segments = {segment.name: segment for segment in Segment.objects.assignable().only("name")}
         problems: list[object] = [*_wrong_default(names, segments)]
         for each in dict.fromkeys(restricted.values()):
             problems += _wrong_names(each, segments)

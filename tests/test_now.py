@@ -209,7 +209,9 @@ def rows(model, make):
 
     def raw_insert(world):
         row = model(**make(world))
-        fields = [field for field in options.concrete_fields if field.attname != "id"]
+        # The database fills in the key and what has a default there.
+        given = (field for field in options.concrete_fields if not field.has_db_default())
+        fields = [field for field in given if field.attname != "id"]
         names = ", ".join(f'"{field.column}"' for field in fields)
         marks = ", ".join("%s" for _ in fields)
         values = [getattr(row, field.attname) for field in fields]
