@@ -12,7 +12,7 @@ from segments.models import Audience, Segment
 
 from .audiences import segments_of
 from .base import AllowListFilter, Endpoint, Rows, UrlField, staff
-from .user_segments import Ids
+from .user_segments import Ids, refuse_unknown
 
 BUILT_IN = "The built-in permission group cannot be changed"
 
@@ -49,9 +49,7 @@ def _audience(ids: list[int]) -> Audience:
     if not ids:
         return Audience.nobody()
     segments = list(Segment.objects.assignable().filter(pk__in=ids))
-    if missing := sorted(set(ids) - {segment.pk for segment in segments}):
-        words = f"there is no user segment {', '.join(map(str, missing))}"
-        raise serializers.ValidationError(words)
+    refuse_unknown(ids, {segment.pk for segment in segments}, "user segment")
     if any(segment.user_type == Segment.END_USERS for segment in segments):
         raise serializers.ValidationError("only staff edit and publish: use segments of staff")
     return Audience.of(*segments)

@@ -18,7 +18,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from accounts.models import Role, User
+from accounts.models import AgentGroup, Organization, Role, User
 from helpcenter.models import Article, HelpCenter, Section
 from segments.impact import content_of, impact_of
 from segments.models import Segment, SegmentPerson, StaleSegment, describe_uses
@@ -48,6 +48,7 @@ ROLES_OF_TYPE = {
     Segment.END_USERS: [Role.END_USER],
 }
 SHOWN_AT_MOST = 100
+NAMES = ("name", "description")
 
 
 # Conditions and flat fields -----------------------------------------------------------------------
@@ -157,8 +158,8 @@ class SegmentSerializer(serializers.Serializer):
         for name, values in flat_fields(instance.conditions).items():
             setattr(shown, name, values)
         for name, kind in NAMED.items():
-            ids = [each.user_id for each in instance.named_people if each.kind == kind]
-            setattr(shown, name, ids)
+            named = (each for each in instance.named_people if each.kind == kind)
+            setattr(shown, name, [each.user_id for each in named if _is_in_force(each.until)])
         people = [
             {"user_id": each.user_id, "kind": each.kind, "until": each.until}
             for each in instance.named_people
@@ -194,6 +195,21 @@ class SegmentSerializer(serializers.Serializer):
             raise serializers.ValidationError("has already been taken")
         return name
 
+    def validate_organization_ids(self, ids: list[int]) -> list[int]:
+        """Organizations that exist, or that the stored condition names already."""
+        return self._known("organization_ids", Organization, ids, "organization")
+
+    def validate_group_ids(self, ids: list[int]) -> list[int]:
+        """Groups that exist, or that the stored condition names already."""
+        return self._known("group_ids", AgentGroup, ids, "group")
+
+    def _known(self, name: str, model: Any, ids: list[int], kind: str) -> list[int]:
+        known = set(model.objects.filter(pk__in=ids).values_list("pk", flat=True))
+        if self.instance is not None:
+            # What was read is no error to send back: a condition can name what raw SQL deleted.
+            known |= set(flat_fields(self.instance.conditions)[name])
+        return refuse_unknown(ids, known, kind)
+
     def validate_added_user_ids(self, ids: list[int]) -> list[int]:
         """People who exist."""
         return _known_people(ids)
@@ -212,9 +228,16 @@ class SegmentSerializer(serializers.Serializer):
 
 def _known_people(ids: list[int]) -> list[int]:
     known = set(User.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    if missing := sorted(set(ids) - known):
-        listed = ", ".join(map(str, missing[:10]))
-        raise serializers.ValidationError(f"there is no user {listed}")
+    return refuse_unknown(ids, known, "user")
+
+
+def refuse_unknown(ids: list[int], known: set[int], kind: str) -> list[int]:
+    """The ids; ValidationError names the place of each that is not known."""
+    problems: Any = {
+        place: [f"there is no {kind} {pk}"] for place, pk in enumerate(ids) if pk not in known
+    }
+    if problems:
+        raise serializers.ValidationError(problems)
     return ids
 
 
@@ -231,7 +254,8 @@ class Draft:
         flat = {name: data[name] for name in SLOTS if name in data}
         self.conditions = with_flat_fields(self._conditions(flat), flat)
         stored = [] if self.is_new else list(segment.people.all())
-        self.people = {(each.user_id, each.kind): each.until for each in stored}
+        self.stored_people = {(each.user_id, each.kind): each.until for each in stored}
+        self.people = dict(self.stored_people)
         self._name_people()
         if self.is_new and not self.conditions and not self._includes_somebody():
             self._mean_the_whole_type()
@@ -267,11 +291,20 @@ class Draft:
                 return
         for name, kind in NAMED.items():
             if name in self.data:
-                wanted = {(pk, kind) for pk in self.data[name]}
-                kept = {key: until for key, until in self.people.items() if key in wanted}
-                others = {key: until for key, until in self.people.items() if key[1] != kind}
-                # Who stays named keeps the end date.
-                self.people = {**others, **dict.fromkeys(wanted), **kept}
+                self._name_only(set(self.data[name]), kind)
+
+    def _name_only(self, wanted: set[int], kind: str) -> None:
+        """Name these and nobody else in one way; who stays named keeps the end date.
+
+        Whose date has come is not in the flat fields, so leaving them out there means nothing.
+        """
+        people = {}
+        for (pk, each), until in self.people.items():
+            if each != kind or (pk not in wanted and not _is_in_force(until)):
+                people[pk, each] = until
+            elif pk in wanted:
+                people[pk, each] = until if _is_in_force(until) else None
+        self.people = {**dict.fromkeys((pk, kind) for pk in wanted), **people}
 
     def _includes_somebody(self) -> bool:
         return any(kind == SegmentPerson.INCLUDED for _pk, kind in self.people)
@@ -284,26 +317,38 @@ class Draft:
 
     def in_force(self, kind: str) -> list[int]:
         """The people named in one way whose end date, if any, has not come."""
-        now = timezone.now()
         dates = {pk: until for (pk, each), until in self.people.items() if each == kind}
-        return [pk for pk, until in dates.items() if until is None or until > now]
+        return [pk for pk, until in dates.items() if _is_in_force(until)]
 
     def tags(self) -> list[str]:
-        """The tags that the flat fields of the body name."""
-        return [*self.data.get("tags", []), *self.data.get("or_tags", [])]
+        """The tags that the body newly names; a deleted one does not come back by being read."""
+        said = flat_fields(self.segment.conditions)
+        return [
+            tag
+            for name in ("tags", "or_tags")
+            for tag in self.data.get(name, [])
+            if tag not in said[name]
+        ]
+
+    @property
+    def changes(self) -> bool:
+        """Would storing change who is in the segment?"""
+        rule = (self.segment.user_type, self.segment.conditions)
+        return (self.user_type, self.conditions) != rule or self.people != self.stored_people
 
     def store(self) -> Segment:
         """Store what differs; ValidationError or StaleSegment, and nothing is written then."""
         segment = self.segment
-        before = (segment.user_type, segment.conditions, segment.name, segment.description)
-        segment.user_type, segment.conditions = self.user_type, self.conditions
-        for name in ("name", "description"):
-            setattr(segment, name, self.data.get(name, getattr(segment, name)))
-        after = (segment.user_type, segment.conditions, segment.name, segment.description)
+        named = {name: self.data.get(name, getattr(segment, name)) for name in NAMES}
+        is_new_name = any(getattr(segment, name) != value for name, value in named.items())
         with transaction.atomic():
             tags_called(self.tags())
-            if self.is_new or after != before:
+            if self.is_new or self.changes or is_new_name:
+                segment.user_type, segment.conditions = self.user_type, self.conditions
+                for name, value in named.items():
+                    setattr(segment, name, value)
                 segment.version = self.data.get("version", segment.version)
+                # Also where only people change: it is what a second editor is told by.
                 segment.save()
             elif self.data.get("version", segment.version) != segment.version:
                 raise Stale()
@@ -313,22 +358,24 @@ class Draft:
     def _store_people(self) -> None:
         stored = {(each.user_id, each.kind): each for each in self.segment.people.all()}
         gone = [each.pk for key, each in stored.items() if key not in self.people]
-        changed = [
-            key
-            for key, until in self.people.items()
-            if key in stored and stored[key].until != until
-        ]
-        new = [key for key in self.people if key not in stored]
-        if (gone or changed or new) and self.segment.built_in:
-            raise serializers.ValidationError({"base": [BUILT_IN]})
         self.segment.people.filter(pk__in=gone).delete()
-        for key in changed:
-            stored[key].until = self.people[key]
-            stored[key].save()
+        changed = [
+            each
+            for key, each in stored.items()
+            if key in self.people and each.until != self.people[key]
+        ]
+        for each in changed:
+            each.until = self.people[each.user_id, each.kind]
+        SegmentPerson.objects.bulk_update(changed, ["until"], batch_size=1000)
         SegmentPerson.objects.bulk_create(
-            SegmentPerson(segment=self.segment, user_id=pk, kind=kind, until=self.people[pk, kind])
-            for pk, kind in new
+            SegmentPerson(segment=self.segment, user_id=pk, kind=kind, until=until)
+            for (pk, kind), until in self.people.items()
+            if (pk, kind) not in stored
         )
+
+
+def _is_in_force(until: Any) -> bool:
+    return until is None or until > timezone.now()
 
 
 def _to_the_second(moment: Any) -> Any:
@@ -425,12 +472,16 @@ class SegmentEndpoint(Endpoint):
         # Tags that nobody has yet are made for the question, and undone with it.
         tags_called(draft.tags())
         segment = draft.segment
+        if segment.built_in and draft.changes:
+            raise serializers.ValidationError({"base": [BUILT_IN]})
+        if draft.is_new and "user_type" not in draft.data:
+            raise serializers.ValidationError({"user_type": ["is required"]})
         try:
             impact = impact_of(
                 segment,
                 user_type=draft.user_type,
-                # What stays as it is stored is not looked at again.
-                conditions=None if draft.conditions == segment.conditions else draft.conditions,
+                # What stays as it is stored is not looked at again, as in a PUT.
+                conditions=draft.conditions if draft.changes else None,
                 included=draft.in_force(SegmentPerson.INCLUDED),
                 excluded=draft.in_force(SegmentPerson.EXCLUDED),
             )

@@ -1,6 +1,8 @@
 """Segments and permission groups through the API, Zendesk's flat fields above all."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +11,7 @@ from helpcenter.api.user_segments import SLOTS, flat_fields, with_flat_fields
 from helpcenter.models import PermissionGroup
 from segments.models import Audience, Change, Segment
 from tests.factories_content import ArticleFactory, HelpCenterFactory, SectionFactory
+from tests.factories_people import PersonFactory
 
 API = "/api/v2/help_center"
 SEGMENTS = f"{API}/user_segments"
@@ -92,14 +95,14 @@ def test_zendesks_error(api, cast):
         ({"user_type": None}, "user_type"),
         ({"tags": ["v\u200bip"]}, "tags[0]"),
         ({"tags": "vip"}, "tags"),
-        ({"organization_ids": [5]}, "conditions"),
+        ({"organization_ids": [5]}, "organization_ids[0]"),
         ({"organization_ids": [2**70]}, "organization_ids[0]"),
-        ({"group_ids": [5]}, "conditions"),
-        ({"added_user_ids": [5]}, "added_user_ids"),
+        ({"group_ids": [5]}, "group_ids[0]"),
+        ({"added_user_ids": [5]}, "added_user_ids[0]"),
         ({"user_type": "staff", "organization_ids": "acme"}, "conditions"),
         ({"conditions": [{"attribute": "age"}]}, "conditions"),
         ({"conditions": {"attribute": "age"}}, "conditions"),
-        ({"people": [{"user_id": 5, "kind": "included"}]}, "people"),
+        ({"people": [{"user_id": 5, "kind": "included"}]}, "people[0]"),
     ],
 )
 def test_refusals_name_the_field(api, cast, fields, name):
@@ -203,6 +206,91 @@ def test_a_second_editor_is_told(api, segment_of):
     headers = {"If-Match": seen["ETag"]}
     assert api("ada").put(path, {"user_segment": {}}, headers=headers).status_code == 412
     assert Segment.objects.get(pk=segment_of["premium"].pk).description == "one"
+
+
+def test_a_change_of_people_is_a_version_too(api, segment_of, cast):
+    path = f"{SEGMENTS}/{segment_of['french'].pk}"
+    version = api("ada").get(path).json()["user_segment"]["version"]
+
+    def name(person):
+        body = {"added_user_ids": [cast[person].pk], "version": version}
+        return api("ada").put(path, {"user_segment": body}).status_code
+
+    assert (name("dan"), name("omar")) == (200, 412)
+    assert "Dan" in members(segment_of["french"].pk)
+
+
+def test_people_whose_date_has_come(api, segment_of, cast):
+    segment = segment_of["french"]
+    segment.include(cast["dan"], until="2001-01-01T00:00:00Z")
+    path = f"{SEGMENTS}/{segment.pk}"
+    shown = api("ada").get(path).json()["user_segment"]
+    assert shown["added_user_ids"] == [] and len(shown["people"]) == 1
+    again = api("ada").put(path, {"user_segment": shown}).json()["user_segment"]
+    assert again == shown
+    back = api("ada").put(path, {"user_segment": {"added_user_ids": [cast["dan"].pk]}})
+    assert back.json()["user_segment"]["people"][0]["until"] is None
+
+
+def test_a_deleted_tag_does_not_come_back_by_reading(api, segment_of):
+    path = f"{SEGMENTS}/{segment_of['premium'].pk}"
+    shown = api("ada").get(path).json()["user_segment"]
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM accounts_organization_tags")
+        cursor.execute("DELETE FROM accounts_user_tags")
+        cursor.execute("DELETE FROM accounts_tag")
+    assert api("ada").put(path, {"user_segment": shown}).status_code == 200
+    assert not Tag.objects.exists()
+
+
+def test_thousands_of_people_cost_few_queries(api, segment_of, cast):
+    people = [PersonFactory(email=f"p{number}@example.com").pk for number in range(60)]
+    path = f"{SEGMENTS}/{segment_of['french'].pk}"
+
+    def queries(body):
+        with CaptureQueriesContext(connection) as found:
+            assert client.put(path, {"user_segment": body}).status_code == 200
+        return len(found)
+
+    client = api("ada")
+    few = queries({"added_user_ids": people[:3]})
+    assert queries({"added_user_ids": people}) <= few + 3
+
+    def until(year):
+        date = f"{year}-01-01T00:00:00Z"
+        return [{"user_id": pk, "kind": "included", "until": date} for pk in people]
+
+    assert queries({"people": until(2040)}) <= few + 3
+
+
+def test_impact_refuses_what_a_put_refuses(api, segment_of):
+    wrong = {"user_segment": {"user_type": "staff"}}
+    acme = f"{SEGMENTS}/{segment_of['acme'].pk}"
+    assert api("ada").put(acme, wrong).status_code == 400
+    assert api("ada").post(f"{acme}/impact", wrong).status_code == 400
+    assert api("ada").post(f"{SEGMENTS}/impact", {"user_segment": {}}).status_code == 400
+    built_in = {"user_segment": {"tags": ["premium"]}}
+    assert api("ada").post(f"{SEGMENTS}/1/impact", built_in).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", [SEGMENTS, f"{SEGMENTS}/applicable", "/api/v2/guide/permission_groups"]
+)
+def test_cost(api, segment_of, cast, path):
+    def queries():
+        client.get(path)
+        with CaptureQueriesContext(connection) as found:
+            assert client.get(path).status_code == 200
+        return len(found)
+
+    client = api("ada")
+    small = queries()
+    for number in range(8):
+        segment = Segment.objects.create(name=f"S{number}", user_type="staff")
+        segment.include(cast["dan"])
+        audience = Audience.of(segment)
+        PermissionGroup.objects.create(name=f"G{number}", edit=audience, publish=audience)
+    assert queries() == small
 
 
 def test_who_may_call(api, cast, segment_of):
@@ -356,8 +444,8 @@ def test_permission_groups(api, segment_of, cast):
     [
         ({}, "name"),
         ({"name": "Managers"}, "name"),
-        ({"name": "x", "edit": [77]}, "edit"),
-        ({"name": "x", "edit": [3]}, "edit"),
+        ({"name": "x", "edit": [77]}, "edit[0]"),
+        ({"name": "x", "edit": [3]}, "edit[0]"),
         ({"name": "x", "publish": ["acme"]}, "publish"),
         ({"name": "x", "edit": 5}, "edit"),
     ],
