@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import exceptions, parsers, serializers, status
 from rest_framework.response import Response
 
-from helpcenter import permissions
+from helpcenter import files, permissions
 from helpcenter.models import Article, Attachment
 
 from .base import Endpoint, IdField, UrlField, anybody, find, refuse_unless, signed_in, staff
@@ -55,9 +55,10 @@ class AttachmentSerializer(serializers.Serializer):
         """There is no media library."""
 
     def validate_file(self, file: Any) -> Any:
-        """At most 20 MB."""
+        """At most 20 MB, under a name that every disk can hold."""
         if file.size > LARGEST:
             raise TooLarge()
+        file.name = files.safe_file_name(file.name)
         return file
 
 
@@ -70,6 +71,7 @@ class AttachmentEndpoint(Endpoint):
     parser_classes = [parsers.MultiPartParser]
     allowed = {"retrieve": anybody, "create": staff, "destroy": signed_in}
     article: Article | None = None
+    uploaded: Attachment | None = None
 
     def body(self, key: str | None = None) -> Any:
         """The fields of the form, which have no envelope."""
@@ -78,23 +80,29 @@ class AttachmentEndpoint(Endpoint):
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Upload a file that only its uploader and admins see until an article uses it."""
         refuse_unless(permissions.may_add_articles(request.user))
-        return super().create(request, **kwargs)
+        return self.upload(request, **kwargs)
+
+    def upload(self, request: Any, **kwargs: Any) -> Response:
+        """The new file; where anything fails, the storage forgets it as the database does."""
+        try:
+            return super().create(request, **kwargs)
+        except Exception:
+            # Only a file of ours: before it is stored, its name is what the uploader calls it.
+            file: Any = self.uploaded and self.uploaded.file
+            if file and file._committed:
+                file.delete(save=False)
+            raise
 
     def perform_create(self, serializer: Any) -> Attachment:
         data: dict[str, Any] = dict(serializer.validated_data)
         if locale := data.get("locale"):
             data["locale"] = enabled_locale(locale, self.help_center)
         user: Any = self.request.user
-        attachment = Attachment(article=self.article, uploaded_by=user, **data)
-        try:
-            attachment.save()
-            if self.article:
-                self.article.touch()
-        except Exception:
-            # The row is undone with the transaction; a file in the storage is not.
-            attachment.file.delete(save=False)
-            raise
-        return attachment
+        self.uploaded = Attachment(article=self.article, uploaded_by=user, **data)
+        self.uploaded.save()
+        if self.article:
+            self.article.touch()
+        return self.uploaded
 
     def check_destroy(self, row: Any) -> None:
         """Publishers of the article; of an unused file whoever sees it: its uploader."""
@@ -141,7 +149,7 @@ class ArticleAttachmentEndpoint(AttachmentEndpoint):
         """Upload a file to the article, by whoever may edit it."""
         self.article = self._find()
         refuse_unless(permissions.may_edit(request.user, self.article))
-        return Endpoint.create(self, request, **kwargs)
+        return self.upload(request, **kwargs)
 
 
 class IdsSerializer(serializers.Serializer):
@@ -174,4 +182,6 @@ class BulkAttachmentEndpoint(ArticleAttachmentEndpoint):
             attachment.article = article
             attachment.save()
         article.touch()
-        return self.paged(Attachment.objects.visible_to(request.user).filter(pk__in=ids))
+        # All of them: what was done does not depend on the page that is asked for.
+        rows = Attachment.objects.visible_to(request.user).filter(pk__in=ids)
+        return Response(self.envelope(self.plural, list(rows), True))

@@ -2,7 +2,9 @@
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from helpcenter.models import Attachment
 from segments.models import Audience
@@ -126,3 +128,63 @@ def test_too_large(api, article, monkeypatch):
 def test_no_file(api, article):
     answer = Client.post(api("ada"), f"{API}/{article.pk}/attachments", {"inline": "true"})
     assert answer.json() == {"errors": {"file": ["No file was submitted."]}}
+
+
+def test_an_unused_file_is_nobody_elses(api, cast, client, guides):
+    """Without an article there is no audience that could hide it: its uploader and admins."""
+    shown = upload(api("edda"), "attachments").json()["article_attachment"]
+    for name in ("visitor", "dan", "maria", "lena", "aki", "pia"):
+        assert api(name).get(f"{API}/attachments/{shown['id']}").status_code == 404, name
+        if name != "visitor":
+            client.force_login(cast[name])
+        assert client.get(shown["relative_path"]).status_code == 404, name
+        client.logout()
+    client.force_login(cast["edda"])
+    assert client.get(shown["relative_path"]).status_code == 200
+    cast["edda"].is_active = False
+    cast["edda"].save()
+    assert client.get(shown["relative_path"]).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["é" * 240 + ".png", "漢" * 250 + ".png", "a." + "é" * 200])
+def test_a_name_that_is_too_long_for_a_disk(api, article, name):
+    shown = upload(api("ada"), f"{article.pk}/attachments", name=name)
+    assert shown.status_code == 201, shown.content
+    assert 0 < len(shown.json()["article_attachment"]["file_name"].encode()) <= 200
+
+
+def test_a_file_goes_when_anything_fails(api, article, monkeypatch, settings, tmp_path):
+    """The database forgets the row; the storage has to be told."""
+
+    def fails(self, row):
+        raise RuntimeError
+
+    settings.MEDIA_ROOT = tmp_path
+    monkeypatch.setattr("helpcenter.api.attachments.AttachmentEndpoint.stored", fails)
+    client = api("ada")
+    client.raise_request_exception = False
+    for path in (f"{article.pk}/attachments", "attachments"):
+        assert upload(client, path).status_code == 500
+    assert not Attachment.objects.exists()
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == []
+
+
+def test_bulk_answers_with_all_files(api, article, cast):
+    files = [AttachmentFactory(article=None, uploaded_by=cast["edda"]) for _ in range(3)]
+    path = f"{API}/{article.pk}/bulk_attachments?per_page=1&page=9"
+    shown = api("edda").post(path, {"attachment_ids": [each.pk for each in files]})
+    assert {each["id"] for each in shown.json()["article_attachments"]} == {
+        each.pk for each in files
+    }
+
+
+def test_cost(api, article):
+    client, found = api("maria"), []
+    for count in (2, 10):
+        for _ in range(count):
+            AttachmentFactory(article=article)
+        client.get(f"{API}/{article.pk}/attachments")
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"{API}/{article.pk}/attachments").status_code == 200
+        found.append(len(queries))
+    assert found[0] == found[1]
