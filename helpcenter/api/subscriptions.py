@@ -55,8 +55,9 @@ class SubscriptionSerializer(serializers.Serializer):
         return super().to_representation(instance)
 
     def validate_user_id(self, pk: int) -> int:
-        """Somebody who exists."""
-        if not User.objects.filter(pk=pk).exists():
+        """Somebody who exists. To whom it is refused or ignored, the answer does not tell."""
+        asks = self.instance is None and permissions.may_manage(self.context["request"].user)
+        if asks and not User.objects.filter(pk=pk).exists():
             raise serializers.ValidationError(f"there is no user {pk}")
         return pk
 
@@ -134,7 +135,8 @@ class ContentSubscriptionEndpoint(SubscriptionEndpoint):
             user_id=user,
             locale=locale,
             **{self.kind: content},
-            defaults={"include_comments": data.get("include_comments", False)},
+            # Following again without a word of it leaves it as it was.
+            defaults={name: data[name] for name in ("include_comments",) if name in data},
         )
         return subscription
 
@@ -176,3 +178,25 @@ class UserSubscriptionEndpoint(SubscriptionEndpoint):
 
     def get_queryset(self) -> Any:
         return super().get_queryset().filter(user=own_or_staff(self.kwargs["user"], self.viewer))
+
+
+class UserFollowSerializer(serializers.Serializer):
+    """That one person follows another."""
+
+    id = serializers.IntegerField(read_only=True)
+    followed_id = serializers.IntegerField(read_only=True)
+    follower_id = serializers.IntegerField(read_only=True)
+
+
+class UserFollowEndpoint(Endpoint):
+    """Who follows a person, and whom they follow: nobody, as people are not followed here."""
+
+    singular, plural = "user_subscription", "user_subscriptions"
+    queryset = Subscription.objects.none()
+    serializer_class = UserFollowSerializer
+    allowed = {"list": signed_in}
+
+    def get_queryset(self) -> Any:
+        """Nothing; of others than oneself for staff alone, like what they follow."""
+        own_or_staff(self.kwargs["user"], self.viewer)
+        return super().get_queryset()

@@ -329,15 +329,17 @@ urlpatterns = [
             ),
         )
     ),
-    *(
-        each
-        for name in ("subscriptions", "user_subscriptions")
-        for each in addresses(
-            f"help_center/users/<id:user>/{name}",
-            subscriptions.UserSubscriptionEndpoint,
-            f"user-{name.replace('_', '-')}",
-            get="list",
-        )
+    *addresses(
+        "help_center/users/<id:user>/subscriptions",
+        subscriptions.UserSubscriptionEndpoint,
+        "user-subscriptions",
+        get="list",
+    ),
+    *addresses(
+        "help_center/users/<id:user>/user_subscriptions",
+        subscriptions.UserFollowEndpoint,
+        "user-user-subscriptions",
+        get="list",
     ),
     *addresses("help_center/sessions", sessions.SessionEndpoint, "sessions", get="retrieve"),
     # Who may see what

@@ -181,3 +181,21 @@ def test_cost(api, article, cast, path, what):
     small = queries()
     grow(people[2:])
     assert queries() == small
+
+
+def test_who_exists_is_not_told(api, path, cast):
+    """What only admins say is ignored of others, whether it names somebody or nobody."""
+    for author in (cast["dan"].pk, 12345):
+        made = say(api("maria"), path, author_id=author, created_at="2999-01-01T00:00:00Z")
+        assert made.status_code == 201, made.content
+        one = f"{path}/comments/{made.json()['comment']['id']}"
+        changed = api("maria").put(one, {"comment": {"body": "Better", "author_id": author}})
+        assert changed.status_code == 200, changed.content
+        assert changed.json()["comment"]["author_id"] == cast["maria"].pk
+    assert [*say(api("ada"), path, author_id=12345).json()["errors"]] == ["author_id"]
+
+
+def test_a_new_comment_says_where_it_is(api, path):
+    made = say(api("maria"), path)
+    assert made["Location"] == made.json()["comment"]["url"]
+    assert api("maria").get(made["Location"]).status_code == 200
