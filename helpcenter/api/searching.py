@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.html import escape
 from rest_framework import serializers
 
 from helpcenter import rendering
 from helpcenter import search as full_text
-from helpcenter.models import Article, ArticleTranslation
+from helpcenter.models import Article, ArticleTranslation, Label
 from helpcenter.snippets import snippet
+from segments.querysets import Among
 from segments.rest_framework import VisibleToViewerFilter
 
 from .articles import ArticleSerializer, prepare
@@ -63,11 +64,13 @@ class SearchFilter(django_filters.FilterSet):
 
     def with_any_label(self, rows: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
         """Articles with any of the labels, however their letters are written."""
-        wanted = Q(pk__in=[])
-        for label in [each.strip() for each in value.split(",") if each.strip()][:100]:
-            wanted |= Q(label__name__iexact=label)
+        asked = [each.strip() for each in value.split(",") if each.strip()][:100]
+        wanted = {each.casefold() for each in asked}
+        # Here and not in SQL: SQLite knows capitals of ASCII letters only.
+        names = Label.objects.values_list("pk", "name")
+        labels = [pk for pk, name in names if name.casefold() in wanted]
         links = Article.labels.through.objects.filter(article=OuterRef("article"))
-        return rows.filter(Exists(links.filter(wanted)))
+        return rows.filter(Exists(links.filter(Among("label_id", labels))))
 
 
 def _ids(name: str, value: str) -> list[int]:

@@ -105,3 +105,11 @@ def test_cost(api, section, segment_of, name):
     small = queries()
     grow(10)
     assert queries() == small
+
+
+def test_labels_in_any_case(found, section):
+    article = ArticleFactory(title="Sizes", section=section, audience=Audience.everyone())
+    article.labels.create(name="Größe ÉTÉ")
+    for asked in ("größe été", "GRÖSSE ÉTÉ", "x, Größe été"):
+        assert found("visitor", f"label_names={asked}") == ["Sizes"], asked
+    assert found("visitor", "label_names=größe") == []
