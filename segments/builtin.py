@@ -36,7 +36,13 @@ def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_mod
     if _allows_placeholders(segment):
         rows("Segment").bulk_create(
             [
-                segment(pk=pk, name=name, user_type="staff", built_in=mark, conditions=[])
+                segment(
+                    pk=pk,
+                    name=_free_name(rows("Segment"), pk, name),
+                    user_type="staff",
+                    built_in=mark,
+                    conditions=[],
+                )
                 for mark, (pk, name) in PLACEHOLDERS.items()
             ],
             ignore_conflicts=True,
@@ -54,6 +60,14 @@ def _allows_placeholders(segment: Any) -> bool:
     """False in the migrations before the one that lets these marks be stored."""
     names = {constraint.name for constraint in segment._meta.constraints}
     return "segments_segment_built_in" not in names
+
+
+def _free_name(segments: Any, pk: int, name: str) -> str:
+    """The name, or a longer one when a site's own segment had it before the placeholders came."""
+    # A name that is taken would be a conflict, and ignored: the row would silently be missing.
+    while segments.filter(name=name).exclude(pk=pk).exists():
+        name += " (built-in)"
+    return name
 
 
 def _start_after_fixed_ids(model: Any, using: str) -> None:

@@ -144,6 +144,8 @@ def _segment(segment: Segment, person: Person, rules: Ruleset) -> SegmentReason:
 
 def _membership(rule: Rule, person: Person) -> str:
     """Which part of design §2.3 decided."""
+    if rule.is_placeholder:
+        return _("nobody is ever in it")
     if not person.is_active:
         return _("an anonymous or inactive visitor is in no segment")
     if not rule.is_for(person):

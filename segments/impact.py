@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
 from .conditions import clean_conditions
 from .models import Audience, Segment, SegmentPerson
@@ -15,12 +17,14 @@ from .querysets import Among, has_audience
 
 @dataclass(frozen=True)
 class Impact:
-    """Who is in a segment before and after a change, as querysets of users."""
+    """Who is in a segment before and after a change, and where it is used."""
 
     before: QuerySet[Any]
     after: QuerySet[Any]
     gains: QuerySet[Any]
     loses: QuerySet[Any]
+    # As `Segment.uses()`: one non-empty queryset for each kind.
+    uses: list[QuerySet[Any]]
 
 
 def impact_of(
@@ -28,24 +32,19 @@ def impact_of(
     *,
     user_type: str | None = None,
     conditions: Any = None,
-    included: Collection[Any] | None = None,
-    excluded: Collection[Any] | None = None,
+    included: Iterable[Any] | None = None,
+    excluded: Iterable[Any] | None = None,
 ) -> Impact:
     """What storing these would change; what is left out stays. ValidationError as for storing.
 
-    `included` and `excluded` are ids of people. Nothing is written. A segment that is not stored
-    yet has nobody in it before.
+    `included` and `excluded` are ids of people without an end date, instead of those in force.
+    Nothing is written. A segment that is not stored yet has nobody in it before.
     """
-    user_type = user_type or segment.user_type
-    wanted = segment.conditions if conditions is None else clean_conditions(conditions, user_type)
-    draft = Segment(
-        pk=segment.pk, user_type=user_type, conditions=wanted, built_in=segment.built_in
-    )
-    draft._state.db = segment._state.db
-    after = draft.members_with(
-        _named(draft, SegmentPerson.INCLUDED, included),
-        _named(draft, SegmentPerson.EXCLUDED, excluded),
-    )
+    draft = _draft(segment, user_type or segment.user_type, conditions)
+    named = {SegmentPerson.INCLUDED: _listed(included), SegmentPerson.EXCLUDED: _listed(excluded)}
+    if segment.built_in and any(named.values()):
+        raise ValidationError(_("Built-in segments cannot be changed."))
+    after = draft.members_with(*(_named(draft, kind, ids) for kind, ids in named.items()))
     before = segment.members().none() if segment._state.adding else segment.members()
     # By ids: a negated condition on NULL would be neither true nor false.
     return Impact(
@@ -53,42 +52,74 @@ def impact_of(
         after=after,
         gains=after.exclude(pk__in=before.values("pk")),
         loses=before.exclude(pk__in=after.values("pk")),
+        uses=segment.uses(),
     )
 
 
-def _named(draft: Segment, kind: str, ids: Collection[Any] | None) -> Q:
-    if ids is None:
-        return draft.named(kind)
-    return Q(Among("pk", list(ids))) if ids else Q(pk__in=[])
+def _draft(segment: Segment, user_type: str, conditions: Any) -> Segment:
+    """The segment as it would be stored, and is not."""
+    draft = Segment(
+        pk=segment.pk,
+        user_type=user_type,
+        conditions=segment.conditions if conditions is None else conditions,
+        built_in=segment.built_in,
+    )
+    draft._state.db = segment._state.db
+    if conditions is None and user_type == segment.user_type:
+        return draft
+    if segment.built_in:
+        raise ValidationError(_("Built-in segments cannot be changed."))
+    Segment._meta.get_field("user_type").clean(user_type, draft)
+    draft.conditions = clean_conditions(draft.conditions, user_type)
+    return draft
+
+
+def _listed(ids: Iterable[Any] | None) -> list[Any] | None:
+    return None if ids is None else list(ids)
+
+
+def _named(draft: Segment, kind: str, ids: list[Any] | None) -> Q:
+    return draft.named(kind) if ids is None else Q(Among("pk", ids)) if ids else Q(pk__in=[])
 
 
 def content_of(segment: Segment, model: Any) -> QuerySet[Any]:
-    """What of a model is restricted by the segment: by its own audience or by an ancestor's."""
-    audiences = Audience.objects.using(segment._state.db).filter(segments=segment)
+    """What of a model is restricted by the segment: by its own audience or by an ancestor's.
+
+    One query for the audiences and a few for each level above, however many rows there are.
+    """
+    using = segment._state.db
+    audiences = Audience.objects.using(using).filter(segments=segment)
     ids = list(audiences.values_list("pk", flat=True))
     # The base manager: whoever may change a segment learns of everything that it restricts.
-    return model._base_manager.using(segment._state.db).filter(_restricted(model, ids))
+    return model._base_manager.using(using).filter(_restricted(model, ids, using))
 
 
-def _restricted(model: Any, audiences: list[int]) -> Q:
-    found = Q(audience__in=audiences) if has_audience(model) else Q(pk__in=[])
+def _restricted(model: Any, audiences: list[int], using: str | None, prefix: str = "") -> Q:
+    """What of a model is restricted; `prefix` leads to it. Ids are passed down, as by the rule."""
+    found = Q(Among(f"{prefix}audience_id", audiences)) if has_audience(model) else Q(pk__in=[])
     nested_by = None
     for name in model.audience_parents:
-        parent = model._meta.get_field(name).related_model
+        field = model._meta.get_field(name)
+        parent = field.related_model
         if parent is model:
-            nested_by = name
-            continue
-        rows = parent._base_manager.filter(_restricted(parent, audiences))
-        found |= Q(**{f"{name}__in": list(rows.values_list("pk", flat=True))})
-    return found if nested_by is None else _and_inside(model, nested_by, found)
+            nested_by = field.attname
+        elif parent.audience_passes_ids:
+            rows = parent._base_manager.using(using)
+            rows = rows.filter(_restricted(parent, audiences, using))
+            above = list(rows.values_list("pk", flat=True))
+            found |= Q(Among(f"{prefix}{field.attname}", above))
+        else:
+            found |= _restricted(parent, audiences, using, f"{prefix}{name}__")
+    return found if nested_by is None else _and_inside(model, nested_by, found, using, prefix)
 
 
-def _and_inside(model: Any, nested_by: str, found: Q) -> Q:
+def _and_inside(model: Any, nested_by: str, found: Q, using: str | None, prefix: str) -> Q:
     """What is found, and what is nested in it."""
-    level = set(model._base_manager.filter(found).values_list("pk", flat=True))
+    rows = model._base_manager.using(using)
+    level = set(rows.filter(found).values_list("pk", flat=True))
     restricted = set(level)
-    for _ in range(model.audience_depth - 1):
-        inside = model._base_manager.filter(**{f"{nested_by}__in": level})
+    for _step in range(model.audience_depth - 1):
+        inside = rows.filter(Q(Among(nested_by, sorted(level))) if level else Q(pk__in=[]))
         level = set(inside.values_list("pk", flat=True)) - restricted
         restricted |= level
-    return Q(pk__in=restricted)
+    return Q(Among(f"{prefix}pk", sorted(restricted)))

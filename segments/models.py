@@ -156,6 +156,8 @@ class Segment(models.Model):
         return people.filter(included | self._satisfying()).exclude(excluded)
 
     def _of_base_type(self) -> Q:
+        if self.is_placeholder:
+            return Q(pk__in=[])
         if self.user_type == self.SIGNED_IN_USERS:
             return ~Q(pk__in=[])
         staff = Q(pk__in=attributes.staff().values("pk"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,10 @@ from .conf import setting
 from .explain import ancestry
 from .models import Audience
 from .querysets import has_audience
-from .ruleset import Viewer
+from .ruleset import RulesUnavailable, Viewer, current_ruleset
+
+# Somebody in nobody's place: their rights are said, and they own nothing.
+NO_ONE = 0
 
 
 @dataclass(frozen=True)
@@ -24,52 +28,72 @@ class Reach:
     is_public: bool
     # Admitted by every audience, the object's own and its ancestors'.
     members: QuerySet[Any]
-    # Whatever the audiences say: admins, and the staff who may edit the object.
+    # Whatever the audiences say: admins, and the staff who may edit the object or its article.
     admins: QuerySet[Any]
     editors: QuerySet[Any]
 
 
 def reach_of(thing: Any) -> Reach:
-    """Who can see the object now, as querysets of users that scale to a million people.
+    """Who can see the object as it is stored, as querysets of active users for a million people.
 
-    A category or section may hide itself further when it is empty; that is not looked at here.
+    Nobody while there are no rules, or when not even admins see it. A model may narrow `visible_to`
+    for single people (an unused file is its uploader's): that is not looked at here.
     """
-    people = get_user_model()._base_manager.using(thing._state.db).filter(setting("ACTIVE"))
+    using = thing._state.db
+    people = get_user_model()._base_manager.using(using).filter(setting("ACTIVE"))
+    thing = type(thing)._base_manager.using(using).filter(pk=thing.pk).first()
+    if thing is None or not _is_shown_at_all(thing):
+        return Reach(False, people.none(), people.none(), people.none())
+    levels = ancestry(thing)
     return Reach(
         is_public=thing.is_visible_to(AnonymousUser()),
-        members=_members(thing, people),
+        members=people.filter(_members(thing, levels)),
         admins=people.filter(setting("ADMIN")),
-        editors=people.filter(setting("STAFF")).filter(_editors(thing)),
+        editors=people.filter(setting("STAFF")).filter(_editors(thing, levels)),
     )
 
 
-def _members(thing: Any, people: QuerySet[Any]) -> QuerySet[Any]:
-    using = thing._state.db
-    audiences = Audience.objects.using(using).exclude(pk=Audience.NOBODY)
+def _is_shown_at_all(thing: Any) -> bool:
+    try:
+        current_ruleset(thing._state.db)
+    except RulesUnavailable:
+        return False
+    return bool(thing.is_visible_to(Viewer(NO_ONE, is_staff=True, is_admin=True)))
+
+
+def _members(thing: Any, levels: list[Any]) -> Q:
+    """The people whom each level's audience admits; nobody where something else hides the thing."""
+    audiences = {level.audience for level in levels if has_audience(type(level))}
+    admitted = frozenset(each.pk for each in audiences if each.pk != Audience.NOBODY)
     # Somebody whom every audience admits: what even they cannot see is unpublished or broken.
-    anybody = Viewer(pk=0, audiences=frozenset(audiences.values_list("pk", flat=True)))
-    if not thing.is_visible_to(anybody):
-        return people.none()
-    wanted = {each.audience_id for each in ancestry(thing) if has_audience(type(each))}
-    for audience in audiences.filter(pk__in=wanted - {Audience.EVERYONE}):
-        people = people.filter(_in_any(audience))
-    return people
+    found = Q(pk__in=[]) if not thing.is_visible_to(Viewer(NO_ONE, audiences=admitted)) else Q()
+    for audience in audiences:
+        if audience.pk != Audience.EVERYONE:
+            found &= _in_any(audience)
+    return found
+
+
+def _editors(thing: Any, levels: list[Any]) -> Q:
+    """The members of the audiences of editors by which the rule shows the thing."""
+    found = Q(pk__in=[])
+    for audience in set(_audiences_of_editors(levels)):
+        editor = Viewer(NO_ONE, is_staff=True, audiences=frozenset([audience.pk]))
+        if thing.is_visible_to(editor):
+            found |= _in_any(audience)
+    return found
+
+
+def _audiences_of_editors(levels: list[Any]) -> Iterator[Audience]:
+    for level in levels:
+        rows = type(level)._base_manager.using(level._state.db).filter(pk=level.pk)
+        for lookup in type(level).audience_editors:
+            found = list(rows.values_list(lookup, flat=True))
+            yield from Audience.objects.using(level._state.db).filter(pk__in=found)
 
 
 def _in_any(audience: Audience) -> Q:
-    """The members of any of the audience's segments."""
+    """The members of any of the audience's segments. Of "everyone" there are none by name."""
     admitted = Q(pk__in=[])
     for segment in audience.segments.all():
         admitted |= Q(pk__in=segment.members().values("pk"))
     return admitted
-
-
-def _editors(thing: Any) -> Q:
-    """The members of the audiences that `audience_editors` leads to; everyone is no editor."""
-    found = Q(pk__in=[])
-    for lookup in type(thing).audience_editors:
-        rows = type(thing)._base_manager.using(thing._state.db).filter(pk=thing.pk)
-        pks = rows.values_list(lookup, flat=True)
-        for audience in Audience.objects.using(thing._state.db).filter(pk__in=list(pks)):
-            found |= _in_any(audience)
-    return found

@@ -44,10 +44,13 @@ class Rule:
     user_type: str
     is_whole_type: bool
     conditions: tuple[Condition, ...]
+    is_placeholder: bool = False
 
     def is_for(self, person: Person) -> bool:
-        """The person is of the base type."""
-        return person.is_active and {
+        """The person is of the base type. Of a placeholder's nobody is."""
+        if self.is_placeholder or not person.is_active:
+            return False
+        return {
             Segment.SIGNED_IN_USERS: True,
             Segment.STAFF: person.is_staff,
             Segment.END_USERS: not person.is_staff,
@@ -178,6 +181,7 @@ def _compile(token: str, using: str) -> _Compiled:
             segment.user_type,
             segment.is_whole_type,
             tuple(conditions.mark_missing(condition, missing) for condition in found),
+            segment.is_placeholder,
         )
         for segment, found in read.items()
     ]

@@ -2,10 +2,14 @@
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from helpcenter.models import Article, Section
+from segments import builtin
 from segments.impact import content_of, impact_of
-from segments.models import Audience, Change, Segment
+from segments.models import Audience, Change, Segment, Token
+from segments.reach import reach_of
 from tests.factories_content import ArticleFactory, SectionFactory
 
 
@@ -104,3 +108,73 @@ class TestPlaceholder:
             segment.save()
         with pytest.raises(ValidationError):
             segment.include(cast["maria"])
+
+
+@pytest.mark.parametrize("mark", ["nobody", "ancestors"])
+def test_nobody_is_forced_into_a_placeholder(cast, mark):
+    segment = Segment.objects.get(built_in=mark)
+    segment.people.create(kind="included", user=cast["aki"])
+    conditions = [{"attribute": "role", "operator": "any", "values": ["agent"]}]
+    Segment.objects.filter(pk=segment.pk).update(conditions=conditions)
+    segment = Segment.objects.get(pk=segment.pk)
+    assert not segment.members().exists()
+    assert segment not in Segment.objects.for_user(cast["aki"])
+
+
+def test_a_placeholder_comes_even_where_its_name_is_taken(db):
+    Segment.objects.filter(pk=3)._raw_delete("default")
+    Segment.objects.create(name="Nobody")
+    builtin.restore_rows("default")
+    assert Segment.objects.get(pk=3).name == "Nobody (built-in)"
+
+
+@pytest.mark.parametrize(
+    "change", [{"user_type": "bogus"}, {"user_type": "staff"}, {"conditions": "x"}]
+)
+def test_what_cannot_be_stored_has_no_impact(segment_of, change):
+    with pytest.raises(ValidationError):
+        impact_of(segment_of["acme"], **change)
+
+
+def test_built_ins_cannot_change(cast):
+    segment = Segment.objects.get(built_in="staff")
+    for change in ({"conditions": []}, {"excluded": [cast["aki"].pk]}):
+        with pytest.raises(ValidationError):
+            impact_of(segment, **change)
+
+
+class TestReach:
+    def test_nobody_without_rules(self, cast):
+        article = ArticleFactory(audience=Audience.everyone())
+        assert reach_of(article).members.exists()
+        Token.objects.all().delete()
+        found = reach_of(article)
+        assert not any(people.exists() for people in (found.members, found.admins, found.editors))
+
+    def test_nobody_sees_what_is_archived(self, cast):
+        article = ArticleFactory(audience=Audience.everyone())
+        article.archive()
+        found = reach_of(article)
+        assert not any(people.exists() for people in (found.members, found.admins, found.editors))
+
+    def test_what_is_stored_counts(self, cast):
+        article = ArticleFactory(audience=Audience.everyone())
+        Article.objects.update(audience=Audience.nobody())
+        assert not reach_of(article).is_public and not reach_of(article).members.exists()
+
+
+def test_the_cost_of_content_of(segment_of):
+    def grow(count):
+        for _ in range(count):
+            section = SectionFactory(audience=Audience.of(segment_of["acme"]))
+            ArticleFactory(section=section, audience=Audience.everyone())
+
+    def queries():
+        with CaptureQueriesContext(connection) as found:
+            list(content_of(segment_of["acme"], Article))
+        return len(found)
+
+    grow(2)
+    few = queries()
+    grow(6)
+    assert queries() == few
