@@ -69,8 +69,11 @@ def _draft(segment: Segment, user_type: str, conditions: Any) -> Segment:
         return draft
     if segment.built_in:
         raise ValidationError(_("Built-in segments cannot be changed."))
-    Segment._meta.get_field("user_type").clean(user_type, draft)
-    draft.conditions = clean_conditions(draft.conditions, user_type)
+    draft.clean_fields(exclude=["id", "name", "conditions"])
+    try:
+        draft.conditions = clean_conditions(draft.conditions, user_type)
+    except ValidationError as error:
+        raise ValidationError({"conditions": error.messages}) from error
     return draft
 
 

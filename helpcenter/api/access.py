@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AnonymousUser
@@ -39,21 +40,17 @@ class AudienceEndpoint(UserEndpoint):
     model: ClassVar[Any]
     allowed: ClassVar[Any] = {"list": staff}
 
-    @property
+    @cached_property
     def thing(self) -> Any:
         """The content; 404 unless the caller sees it, 403 unless its audience is theirs to know."""
-        if not hasattr(self, "_thing"):
-            visible = self.model.objects.visible_to(self.request.user)
-            self._thing = find(visible, self.kwargs["content"])
-            refuse_unless(self.may_know(self._thing))
-        return self._thing
+        thing = find(self.model.objects.visible_to(self.request.user), self.kwargs["content"])
+        refuse_unless(self.may_know(thing))
+        return thing
 
-    @property
+    @cached_property
     def reach(self) -> Reach:
         """Who can see it, asked once."""
-        if not hasattr(self, "_reach"):
-            self._reach = reach_of(self.thing)
-        return self._reach
+        return reach_of(self.thing)
 
     def may_know(self, thing: Any) -> bool:
         """Admins; for articles whoever may publish them."""

@@ -20,7 +20,6 @@ from helpcenter.models import (
     Article,
     ArticleTranslation,
     Category,
-    HelpCenter,
     Label,
     Section,
     Subscription,
@@ -44,6 +43,8 @@ from .base import (
 )
 from .errors import InvalidAttributes, InvalidParameter
 from .pagination import decode_cursor, encode_cursor
+from .people import user_records
+from .shelves import category_records, section_records
 from .translations import translation_records, words_of
 
 LABELS_PER_FILTER = 10
@@ -51,6 +52,8 @@ ARTICLES_PER_EXPORT = 1000
 # What only those who may publish an article change, and what only admins do.
 FOR_PUBLISHERS = (ID, IDS, "section_id", "promoted", "position")
 FOR_ADMINS = ("permission_group_id", "author_id")
+# What a PUT of an article stores; its words are changed through translations.
+OF_ARTICLES = ("audience", "section_id", "promoted", "position", "comments_disabled", *FOR_ADMINS)
 
 
 # What is shown ------------------------------------------------------------------------------------
@@ -217,12 +220,21 @@ class ArticleSerializer(AudienceFields, serializers.Serializer):
             raise serializers.ValidationError(f"there is no user {pk}")
         return pk
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Without the right to publish nobody chooses who sees a new article: Zendesk's rule."""
+        if self.instance is None and not self.may_publish(attrs):
+            # Not looked at: a refusal would tell which segments there are.
+            attrs = {name: value for name, value in attrs.items() if name not in (ID, IDS)}
+        return super().validate(attrs)
+
+    def may_publish(self, attrs: dict[str, Any]) -> bool:
+        """May the caller publish a new article like this one?"""
+        article = Article(permission_group_id=attrs.get("permission_group_id"))
+        return permissions.may_publish(self.context["request"].user, article)
+
     def update(self, instance: Article, validated: dict[str, Any]) -> Article:
-        """Store what an article itself has. Its words are changed through translations."""
-        for name in ("section_id", "permission_group_id", "author_id", "audience"):
-            if name in validated:
-                setattr(instance, name, validated[name])
-        for name in ("comments_disabled", "promoted", "position"):
+        """Store what an article itself has."""
+        for name in OF_ARTICLES:
             if name in validated:
                 setattr(instance, name, validated[name])
         instance.save()
@@ -326,23 +338,17 @@ class ArticleEndpoint(Endpoint):
 
     def include_users(self, rows: Rows, data: Rows) -> dict[str, Any]:
         """The authors."""
-        from .people import user_records
-
         authors = User.objects.filter(pk__in={each.author_id for each in rows})
         return {"users": user_records(self.request, authors)}
 
     def include_sections(self, rows: Rows, data: Rows) -> dict[str, Any]:
         """The sections that the caller may know of."""
-        from .shelves import section_records
-
         found = Section.objects.visible_to(self.request.user)
         sections = found.filter(pk__in={each.section_id for each in rows})
         return {"sections": section_records(self.request, sections, self.locale)}
 
     def include_categories(self, rows: Rows, data: Rows) -> dict[str, Any]:
         """The categories that the caller may know of."""
-        from .shelves import category_records
-
         found = Category.objects.visible_to(self.request.user)
         inside = {each.section_id for each in rows}
         categories = found.filter(sections__in=inside).distinct()
@@ -372,18 +378,17 @@ class ArticleEndpoint(Endpoint):
         data, body = dict(serializer.validated_data), self.body()
         user: Any = self.request.user
         _demand_permissions(body)
-        center = self.help_center_of_section
+        center = self.section.category.help_center
         words = words_of(data, self.kwargs.get("locale"), center, draft=False)
+        may_publish = serializer.may_publish(data)
         article = Article(
             section=self.section,
             permission_group_id=data["permission_group_id"],
             source_locale=words[0]["locale"],
             author_id=user.pk,
         )
-        may_publish = permissions.may_publish(user, article)
         if permissions.may_manage(user) and data.get("author_id") is not None:
             article.author_id = data["author_id"]
-        # Without the right to publish nobody chooses who sees a new article: Zendesk's rule.
         article.audience = data["audience"] if may_publish else agents_and_admins()
         article.comments_disabled = data.get("comments_disabled", False)
         if may_publish:
@@ -400,11 +405,6 @@ class ArticleEndpoint(Endpoint):
             user_id=article.author_id or user.pk, article=article, locale=article.source_locale
         )
         return article
-
-    @property
-    def help_center_of_section(self) -> HelpCenter:
-        """The help center of the section, which the caller may see."""
-        return self.section.category.help_center
 
     def check_update(self, row: Any) -> None:
         """Editors change an article, publishers its place and audience, admins its care."""

@@ -39,7 +39,8 @@ def show_audiences(things: Iterable[Any], viewer: Viewer) -> None:
     for thing in things:
         ids = _flat(thing, open_places, named)
         if not viewer.is_staff and ids not in ([NOBODY], [ANCESTORS]):
-            ids = [pk for pk in ids if pk in viewer.segments]
+            # Never empty, which would read as "everyone".
+            ids = [pk for pk in ids if pk in viewer.segments] or [ANCESTORS]
         thing.user_segment_ids = ids
 
 
@@ -65,6 +66,8 @@ def _open_places(things: list[Any]) -> set[int]:
 
 def segments_of(audiences: set[int]) -> dict[int, list[int]]:
     """Audience id -> the ids of its segments, in one query."""
+    # No decision about content: it names the audiences of what the caller was found to see, and
+    # `show_audiences` keeps from others than staff the ids that are not theirs.
     found: dict[int, list[int]] = defaultdict(list)
     links = AudienceSegment.objects.filter(audience__in=audiences).order_by("segment_id")
     for audience, segment in links.values_list("audience_id", "segment_id"):

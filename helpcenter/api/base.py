@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.http import Http404
@@ -290,7 +291,7 @@ class Endpoint(GenericViewSet):
 
     # The help center
 
-    @property
+    @cached_property
     def locale(self) -> str | None:
         """The locale of the address or of `?locale=`, else None; 404 unless it is enabled."""
         locale = self.kwargs.get("locale")
@@ -304,7 +305,7 @@ class Endpoint(GenericViewSet):
             raise Http404
         return found
 
-    @property
+    @cached_property
     def help_center(self) -> HelpCenter:
         """The help center; 404 for whoever may not see it."""
         current = HelpCenter.objects.current()

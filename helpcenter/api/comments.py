@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Count, Sum
@@ -41,12 +41,6 @@ def prepare(comments: list[Any]) -> list[Any]:
         found = sums.get(comment.pk, {"sum": 0, "count": 0})
         comment.vote_sum, comment.vote_count = found["sum"], found["count"]
     return comments
-
-
-def comment_records(request: Any, comments: Iterable[Comment]) -> list[dict[str, Any]]:
-    """The comments, which the caller may see, as the API shows them."""
-    rows = prepare(list(comments))
-    return [dict(CommentSerializer(row, context={"request": request}).data) for row in rows]
 
 
 class CommentSerializer(serializers.Serializer):
@@ -139,7 +133,7 @@ class ArticleCommentEndpoint(CommentEndpoint):
         "destroy": signed_in,
     }
 
-    @property
+    @cached_property
     def article(self) -> Article:
         """The article; 404 unless the caller sees it."""
         visible = Article.objects.visible_to(self.request.user)

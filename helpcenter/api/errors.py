@@ -11,7 +11,10 @@ from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions, status
 from rest_framework.response import Response
-from rest_framework.views import exception_handler, set_rollback
+from rest_framework.views import exception_handler
+
+from segments.models import StaleSegment
+from segments.snapshot import SAFE_METHODS
 
 NOT_FOUND = {"error": "RecordNotFound", "description": "Not found"}
 FORBIDDEN = {
@@ -68,7 +71,9 @@ class Stale(exceptions.APIException):
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to what an API view raised; None for what is a fault of ours."""
     invalid = getattr(context.get("view"), "invalid_envelope", help_center_envelope)
-    if isinstance(error, ModelValidationError):
+    if isinstance(error, StaleSegment):
+        error = Stale()
+    elif isinstance(error, ModelValidationError):
         error = exceptions.ValidationError(_fields(error))
     elif isinstance(error, ProtectedError):
         error = exceptions.ValidationError({"base": [str(error.args[0])]})
@@ -76,8 +81,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if response is None:
         return None
     # Every refusal undoes what was written before it; DRF does so only for ATOMIC_REQUESTS.
-    set_rollback()
-    if connection.in_atomic_block and context["request"].method not in ("GET", "HEAD", "OPTIONS"):
+    if connection.in_atomic_block and context["request"].method not in SAFE_METHODS:
         transaction.set_rollback(True)
     if isinstance(error, exceptions.ValidationError):
         response.status_code, response.data = invalid(error.detail)
@@ -150,7 +154,9 @@ def _flat(detail: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _fields(error: ModelValidationError) -> Any:
-    return error.message_dict if hasattr(error, "error_dict") else {"base": error.messages}
+    """What a model refused, by field; what concerns no single field is `base`."""
+    fields = error.message_dict if hasattr(error, "error_dict") else {"base": error.messages}
+    return {("base" if name == "__all__" else name): words for name, words in fields.items()}
 
 
 def page_or_json(status_code: int, error: str, description: str, page: Any) -> Any:

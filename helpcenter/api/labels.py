@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Exists, OuterRef
@@ -54,33 +55,32 @@ class ArticleLabelEndpoint(Endpoint):
     filter_backends: Any = []
     allowed = {"list": staff, "create": staff, "destroy": staff}
 
+    @cached_property
     def article(self) -> Article:
         """The article; to change its labels the caller must be able to edit it."""
-        article = find(Article.objects.visible_to(self.request.user), self.kwargs["article"])
-        if self.action != "list":
-            refuse_unless(permissions.may_edit(self.request.user, article))
+        visible = Article.objects.visible_to(self.request.user)
+        article: Article = find(visible, self.kwargs["article"])
+        refuse_unless(self.action == "list" or permissions.may_edit(self.request.user, article))
         return article
 
     def get_queryset(self) -> Any:
-        return Label.objects.filter(articles=self.article())
+        return Label.objects.filter(articles=self.article)
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """Put a label on the article; one of this name is used if there is one."""
-        self.article()
+        _article = self.article
         return super().create(request, **kwargs)
 
     def perform_create(self, serializer: Any) -> Label:
         label, _created = Label.objects.get_or_create(name=serializer.validated_data["name"])
-        article = self.article()
-        article.labels.add(label)
-        article.touch()
+        self.article.labels.add(label)
+        self.article.touch()
         return label
 
     def perform_destroy(self, instance: Label) -> None:
         """Take the label off the article; the label itself stays."""
-        article = self.article()
-        article.labels.remove(instance)
-        article.touch()
+        self.article.labels.remove(instance)
+        self.article.touch()
 
 
 class LocalesSerializer(serializers.Serializer):

@@ -167,26 +167,8 @@ class OrganizationEndpoint(PeopleEndpoint):
         responses={200: OrganizationSerializer, 201: OrganizationSerializer},
     )
     def create_or_update(self, request: Any, **kwargs: Any) -> Response:
-        """The organization with this `id`, `external_id` or `name` changed, or a new one."""
-        body = self.body()
-        row = self._known(body)
-        if row is None:
-            return self.create(request)
-        serializer = self.get_serializer(row, data=body, partial=True)
-        serializer.is_valid(raise_exception=True)
-        return self.answer(self.stored(serializer.save()))
-
-    def _known(self, body: dict[str, Any]) -> Organization | None:
-        external_id, name = body.get("external_id"), body.get("name")
-        found = None
-        if isinstance(external_id, str) and external_id:
-            found = Organization.objects.filter(external_id=external_id).first()
-        if found is None and isinstance(name, str):
-            try:
-                found = Organization.objects.filter(key=name).first()
-            except ModelValidationError:
-                return None
-        return found
+        """The organization with this `external_id` or `name` changed, or a new one."""
+        return self.change_or_create(self.known_by("name", "key"))
 
     @extend_schema(responses={200: OrganizationSerializer(many=True)})
     def show_many(self, request: Any, **kwargs: Any) -> Response:

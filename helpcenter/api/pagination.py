@@ -117,27 +117,22 @@ class ZendeskPagination(BasePagination):
             name = "page[after]" if after else "page[before]"
             rows = rows.filter(decode_cursor(given, order, queryset.model, name))
         found = list(rows[: size + 1])
-        more, found = len(found) > size, found[:size]
+        # Zendesk's `has_more` looks in the direction of travel.
+        self.has_more, found = len(found) > size, found[:size]
         if before:
             found.reverse()
-        # Zendesk's `has_more` looks in the direction of travel.
-        self.has_more = more
-        self.has_next = more if not before else True
-        self.has_previous = bool(after) if not before else more
+        self.has_next = bool(found) and (self.has_more or bool(before))
+        self.has_previous = bool(found) and (self.has_more if before else bool(after))
         names = [name for name, _descending in order]
         self.after = encode_cursor(found[-1], names) if found else None
         self.before = encode_cursor(found[0], names) if found else None
-        self.has_next, self.has_previous = (
-            self.has_next and bool(found),
-            self.has_previous and bool(found),
-        )
         return found
 
     def _link(self, changes: dict[str, str | None]) -> str:
+        """This address with other parameters; a cursor replaces the one that led here."""
         query: QueryDict = self.request.query_params.copy()
         for name in ("page[after]", "page[before]"):
-            if any(each in changes for each in ("page[after]", "page[before]")):
-                query.pop(name, None)
+            query.pop(name, None)
         for name, value in changes.items():
             query[name] = value or ""
         return self.request.build_absolute_uri(f"{self.request.path}?{query.urlencode()}")
@@ -183,21 +178,20 @@ def decode_cursor(cursor: str, order: list[tuple[str, bool]], model: Any, name: 
 
 
 def _clean(model: Any, field: str, value: Any) -> Any:
+    """A value of a cursor as the field has it; an error for what it could never be."""
     if isinstance(value, dict | list | bool) or value is None:
         raise ValueError
     known = {f.name: f for f in model._meta.concrete_fields}
-    if field not in known and field != "pk":
-        # An annotation: titles, the only ones that lists are ordered by.
-        if not isinstance(value, str) or "\0" in value:
-            raise ValueError
-        value.encode()
-        return value
-    column = model._meta.pk if field == "pk" else known[field]
-    value = column.to_python(value)
+    if field in known or field == "pk":
+        column = model._meta.pk if field == "pk" else known[field]
+        value = column.to_python(value)
+    elif not isinstance(value, str):
+        # An annotation: titles and dates, which cursors have as texts.
+        raise ValueError
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise OverflowError
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError
-        value.encode()
+        value.encode()  # half of a surrogate pair is no text that a database knows
     return value

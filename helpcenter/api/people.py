@@ -361,6 +361,29 @@ class PeopleEndpoint(Endpoint):
     default_per_page = 100
     invalid_envelope: Any = staticmethod(support_envelope)
 
+    def change_or_create(self, known: Any) -> Response:
+        """The known row changed by the body (200), or a new one without it (201)."""
+        if known is None:
+            return self.create(self.request)
+        serializer = self.get_serializer(known, data=self.body(), partial=True)
+        serializer.is_valid(raise_exception=True)
+        return self.answer(self.stored(serializer.save()))
+
+    def known_by(self, field: str, key: str) -> Any:
+        """The row that the body names by `external_id`, or else by a text that `key` compares."""
+        body, rows = self.body(), self.get_queryset()
+        external_id, text = body.get("external_id"), body.get(field)
+        found = None
+        if isinstance(external_id, str) and external_id:
+            found = rows.filter(external_id=external_id).first()
+        if found is None and isinstance(text, str):
+            try:
+                found = rows.filter(**{key: text}).first()
+            except ModelValidationError:
+                # No text that a row could have; creating one says why.
+                return None
+        return found
+
 
 class CountValueSerializer(serializers.Serializer):
     """A number, and when it was counted."""
@@ -489,25 +512,7 @@ class UserEndpoint(PeopleEndpoint):
     @extend_schema(request=UserSerializer, responses={200: UserSerializer, 201: UserSerializer})
     def create_or_update(self, request: Any, **kwargs: Any) -> Response:
         """The user with this `external_id` or `email` changed (200), or a new one (201)."""
-        body = self.body()
-        row = self._known(body)
-        if row is None:
-            return self.create(request)
-        serializer = self.get_serializer(row, data=body, partial=True)
-        serializer.is_valid(raise_exception=True)
-        return self.answer(self.stored(serializer.save()))
-
-    def _known(self, body: dict[str, Any]) -> User | None:
-        external_id, email = body.get("external_id"), body.get("email")
-        found = None
-        if isinstance(external_id, str) and external_id:
-            found = User.objects.filter(external_id=external_id).first()
-        if found is None and isinstance(email, str):
-            try:
-                found = User.objects.filter(email=normalise_email(email)).first()
-            except ModelValidationError:
-                return None
-        return found
+        return self.change_or_create(self.known_by("email", "email"))
 
     @extend_schema(responses={200: UserSerializer(many=True)})
     def show_many(self, request: Any, **kwargs: Any) -> Response:

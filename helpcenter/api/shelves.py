@@ -209,15 +209,23 @@ class ShelfEndpoint(Endpoint):
             record["translations"] = by_shelf[record["id"]]
         return {}
 
-    def add_words(self, shelf: Any, data: dict[str, Any]) -> None:
-        """Store the translations that a new shelf comes with, the source first."""
+    def perform_create(self, serializer: Any) -> Any:
+        """A new shelf with its translations. For everyone unless the body says otherwise."""
+        data = dict(serializer.validated_data)
+        described = {"title": data.pop("name", None), "body": data.pop("description", None)}
+        locale = self.kwargs.get("locale")
+        words = words_of({**data, **described}, locale, self.help_center)
+        shelf = self.new_shelf()
+        shelf.source_locale, shelf.audience = words[0]["locale"], Audience.everyone()
+        serializer.update(shelf, data)
         user: Any = self.request.user
-        for each in words_of(data, self.kwargs.get("locale"), self.help_center):
+        for each in words:
             shelf.translations.create(**each, created_by=user, updated_by=user)
+        return shelf
 
-    def source_locale(self, data: dict[str, Any]) -> str:
-        """The locale of the first of the words that a new shelf comes with."""
-        return str(words_of(data, self.kwargs.get("locale"), self.help_center)[0]["locale"])
+    def new_shelf(self) -> Any:
+        """An empty one in its place."""
+        raise NotImplementedError
 
 
 class CategoryEndpoint(ShelfEndpoint):
@@ -228,16 +236,8 @@ class CategoryEndpoint(ShelfEndpoint):
     serializer_class = CategorySerializer
     includes = {"translations": "include_translations"}
 
-    def perform_create(self, serializer: Any) -> Category:
-        data = _described(serializer.validated_data)
-        category = Category.objects.create(
-            help_center=self.help_center,
-            source_locale=self.source_locale(data),
-            position=data.get("position", 0),
-            audience=data.get("audience") or Audience.everyone(),
-        )
-        self.add_words(category, data)
-        return category
+    def new_shelf(self) -> Category:
+        return Category(help_center=self.help_center)
 
     def perform_destroy(self, instance: Any) -> None:
         """Delete it with everything in it."""
@@ -282,20 +282,8 @@ class CategorySectionsEndpoint(SectionEndpoint):
         self.category = find(Category.objects.visible_to(request.user), kwargs["category"])
         return super().create(request, **kwargs)
 
-    def perform_create(self, serializer: Any) -> Section:
-        data = _described(serializer.validated_data)
-        section = Section(
-            category=self.category,
-            parent_id=data.get("parent_id"),
-            source_locale=self.source_locale(data),
-            position=data.get("position", 0),
-            sorting=data.get("sorting", Section.MANUAL),
-            theme_template=data.get("theme_template", "section_page"),
-            audience=data.get("audience") or Audience.everyone(),
-        )
-        serializer.update(section, {})
-        self.add_words(section, data)
-        return section
+    def new_shelf(self) -> Section:
+        return Section(category=self.category)
 
 
 class SubsectionsEndpoint(SectionEndpoint):
@@ -306,12 +294,6 @@ class SubsectionsEndpoint(SectionEndpoint):
     def get_queryset(self) -> Any:
         section = find(Section.objects.visible_to(self.request.user), self.kwargs["section"])
         return super().get_queryset().filter(parent=section)
-
-
-def _described(data: dict[str, Any]) -> dict[str, Any]:
-    """A new shelf's data with the words where those of articles are."""
-    words = {"title": data.get("name"), "body": data.get("description") or ""}
-    return {**data, **{name: value for name, value in words.items() if value is not None}}
 
 
 def _delete_files(articles: Any) -> None:

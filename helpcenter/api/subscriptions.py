@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 from rest_framework import serializers
@@ -99,7 +100,7 @@ class ContentSubscriptionEndpoint(SubscriptionEndpoint):
     model: ClassVar[Any]
     allowed = dict.fromkeys(("list", "retrieve", "create", "update", "destroy"), signed_in)
 
-    @property
+    @cached_property
     def content(self) -> Any:
         """What is followed; 404 unless the caller sees it."""
         return find(self.model.objects.visible_to(self.request.user), self.kwargs["content"])

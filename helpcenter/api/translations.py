@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, ClassVar
 
 import django_filters
@@ -160,13 +161,11 @@ class TranslationEndpoint(Endpoint):
     lookup_field = "locale"
     lookup_url_kwarg = "translation"
 
-    @property
+    @cached_property
     def source(self) -> Any:
         """What is translated; 404 unless the caller sees it."""
-        if not hasattr(self, "_source"):
-            model = KINDS[self.kind][1]
-            self._source = find(model.objects.visible_to(self.request.user), self.kwargs["source"])
-        return self._source
+        model = KINDS[self.kind][1]
+        return find(model.objects.visible_to(self.request.user), self.kwargs["source"])
 
     def get_queryset(self) -> Any:
         model = KINDS[self.kind][2]
@@ -193,11 +192,15 @@ class TranslationEndpoint(Endpoint):
         )
 
     def check_write(self) -> None:
-        """403 unless the caller may write translations of the source."""
+        """404 unless the caller sees the source, 403 unless they may write translations of it."""
+        refuse_unless(self.may_write(self.source))
+
+    def may_write(self, source: Any) -> bool:
+        """Admins; of articles also whoever may edit them."""
+        return permissions.may_manage(self.request.user)
 
     def create(self, request: Any, **kwargs: Any) -> Response:
         """A new translation; 400 where there is one."""
-        _source = self.source
         self.check_write()
         return super().create(request, **kwargs)
 
@@ -320,8 +323,8 @@ class ArticleTranslationEndpoint(TranslationEndpoint):
         "set_source_locale": staff,
     }
 
-    def check_write(self) -> None:
-        refuse_unless(permissions.may_edit(self.request.user, self.source))
+    def may_write(self, source: Any) -> bool:
+        return permissions.may_edit(self.request.user, source)
 
     def check_update(self, row: Any) -> None:
         """Whether words are published is for publishers; sending what was read is no change."""

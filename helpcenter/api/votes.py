@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -58,7 +59,7 @@ class ItemVoteEndpoint(VoteEndpoint):
 
     allowed = {"list": signed_in, "up": signed_in, "down": signed_in}
 
-    @property
+    @cached_property
     def item(self) -> dict[str, Any]:
         """`{"article": …}` or `{"comment": …}`; 404 unless the caller sees it."""
         article = find(Article.objects.visible_to(self.request.user), self.kwargs["article"])

@@ -169,6 +169,16 @@ def test_create(api, place, segment_of, cast):
     assert api("visitor").post(path, body).status_code == 401
 
 
+def test_a_mere_editor_learns_of_no_segment(api, place, segment_of):
+    """The audience is not theirs to choose, so what they send of it is not looked at."""
+    path = f"{API}/sections/{place.open.pk}/articles"
+    body = {"title": "New", "permission_group_id": place.guides.pk}
+    for pk in (segment_of["acme"].pk, 12345):
+        answer = api("edda").post(path, {"article": {**body, "user_segment_id": pk}})
+        assert answer.status_code == 201, answer.content
+        assert answer.json()["article"]["user_segment_ids"] == [2]
+
+
 def test_create_wants_permissions(api, place):
     path = f"{API}/sections/{place.open.pk}/articles"
     answer = api("ada").post(path, {"article": {"title": "New", "locale": "en-us"}})

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import AgentGroup, Organization, Tag
-from helpcenter.api.user_segments import SLOTS, flat_fields, with_flat_fields
+from helpcenter.api.segment_drafts import SLOTS, flat_fields, with_flat_fields
 from helpcenter.models import PermissionGroup
 from segments.models import Audience, Change, Segment
 from tests.factories_content import ArticleFactory, HelpCenterFactory, SectionFactory
