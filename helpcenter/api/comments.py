@@ -25,11 +25,15 @@ from .translations import enabled_locale
 LONGEST = 10_000
 
 
-def own_or_staff(user: int, viewer: Viewer) -> int:
-    """The id of the person whose things are asked for; 404 for anybody but oneself and staff."""
-    if not viewer.is_staff and user != viewer.pk:
+def own_or_staff(user: int | None, viewer: Viewer) -> int:
+    """The id of the person whose things are asked for, `me` without one; 404 unless they may be.
+
+    Only staff ask for anybody but themselves.
+    """
+    wanted = viewer.pk if user is None else user
+    if wanted is None or not (viewer.is_staff or wanted == viewer.pk):
         raise Http404
-    return user
+    return wanted
 
 
 def prepare(comments: list[Any]) -> list[Any]:
@@ -192,4 +196,5 @@ class AuthorCommentEndpoint(CommentEndpoint):
     allowed = {"list": signed_in}
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().filter(author=own_or_staff(self.kwargs["user"], self.viewer))
+        author = own_or_staff(self.kwargs.get("user"), self.viewer)
+        return super().get_queryset().filter(author=author)

@@ -178,7 +178,8 @@ class UserSubscriptionEndpoint(SubscriptionEndpoint):
     allowed = {"list": signed_in}
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().filter(user=own_or_staff(self.kwargs["user"], self.viewer))
+        user = own_or_staff(self.kwargs.get("user"), self.viewer)
+        return super().get_queryset().filter(user=user)
 
 
 class UserFollowSerializer(serializers.Serializer):
@@ -199,5 +200,5 @@ class UserFollowEndpoint(Endpoint):
 
     def get_queryset(self) -> Any:
         """Nothing; of others than oneself for staff alone, like what they follow."""
-        own_or_staff(self.kwargs["user"], self.viewer)
+        own_or_staff(self.kwargs.get("user"), self.viewer)
         return super().get_queryset()

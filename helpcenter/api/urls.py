@@ -341,6 +341,18 @@ urlpatterns = [
         "user-user-subscriptions",
         get="list",
     ),
+    *(
+        each
+        for name, view in {
+            "comments": comments.AuthorCommentEndpoint,
+            "votes": votes.VoterEndpoint,
+            "subscriptions": subscriptions.UserSubscriptionEndpoint,
+            "user_subscriptions": subscriptions.UserFollowEndpoint,
+        }.items()
+        for each in addresses(
+            f"help_center/users/me/{name}", view, f"my-{name.replace('_', '-')}", get="list"
+        )
+    ),
     *addresses("help_center/sessions", sessions.SessionEndpoint, "sessions", get="retrieve"),
     # Who may see what
     *addresses(

@@ -95,4 +95,5 @@ class VoterEndpoint(VoteEndpoint):
     allowed = {"list": signed_in}
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().filter(user=own_or_staff(self.kwargs["user"], self.viewer))
+        user = own_or_staff(self.kwargs.get("user"), self.viewer)
+        return super().get_queryset().filter(user=user)

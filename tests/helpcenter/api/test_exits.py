@@ -63,7 +63,14 @@ def routes():
     """(route, methods) of every address of the API."""
     for name, route, pattern in walk_urls():
         if name.startswith("api:"):
-            yield route, sorted(pattern.callback.actions)
+            # Reading first.
+            methods = set(pattern.callback.actions) - {"head"}
+            yield route, sorted(methods, key="get post put delete".index)
+
+
+def is_variant(address):
+    """Is it an address with `.json` or a locale, behind which the same views stand?"""
+    return ".json" in address or "/en-us/" in address or "<locale:locale>" in address
 
 
 def addresses(hidden):
@@ -78,7 +85,7 @@ def addresses(hidden):
             filled = [
                 each.replace(f"<id:{name}>", str(pk), 1) for each in filled for pk in hidden[before]
             ]
-        found += [(f"/{each}", methods) for each in filled]
+        found += [(f"/{each}", methods) for each in (filled[:1] if is_variant(route) else filled)]
     lists = ["articles", "sections", "categories", "articles/search"]
     queries = [
         f"query={CANARY}",
@@ -116,11 +123,10 @@ def walk(api, names, found):
     for name in names:
         client = api(name)
         for address, methods in found:
-            # The same views stand behind all variants of an address: one persona tries them all.
-            is_variant = ".json" in address or "/en-us/" in address
-            if is_variant and name != "maria":
+            if is_variant(address) and name != "maria":
                 continue
-            for method in methods if is_variant else (*methods, "head", "options"):
+            # The same views stand behind all variants of an address: one method will do.
+            for method in methods[:1] if is_variant(address) else (*methods, "head", "options"):
                 with transaction.atomic():
                     answers[name, method, address] = answer(client, method, address)
                     transaction.set_rollback(True)
@@ -165,7 +171,7 @@ def test_a_planted_leak_is_found(api, hidden, unlimited, monkeypatch):
 
 def test_hidden_equals_missing(api, shown, cast, unlimited, tally, request):  # noqa: F811
     """The same requests with the hidden things and, rolled back to before them, without."""
-    names = ["visitor", "dan", "maria"]
+    names = ["visitor", "maria"]
     clients = {name: api(name) for name in names}
     savepoint = transaction.savepoint()
     found = addresses(request.getfixturevalue("hidden"))

@@ -74,3 +74,12 @@ def test_cost(api, article, cast):
     small = queries()
     grow(6)
     assert queries() == small
+
+
+@pytest.mark.parametrize("kind", ["comments", "votes", "subscriptions", "user_subscriptions"])
+def test_me(api, path, kind):
+    """One's own things, without knowing one's id, as Zendesk's clients ask for them."""
+    api("maria").post(path, {})
+    assert api("visitor").get(f"{API}/users/me/{kind}").status_code == 401
+    shown = api("maria").get(f"{API}/users/me/{kind}.json").json()[kind]
+    assert len(shown) == (kind == "subscriptions")
