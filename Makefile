@@ -38,14 +38,16 @@ requirements: ## Compile requirements*.txt from pyproject.toml (needs uv; UPGRAD
 	$(COMPILE) pyproject.toml --group site -o requirements.txt
 	$(COMPILE) pyproject.toml --group site --group dev -c requirements.txt -o requirements-dev.txt
 
+# Without --no-deps pip looks at what packages want too, and some of its versions then ask for the
+# newest coverage[toml] instead of the pinned coverage. The files name everything there is to install.
 .venv/.site: requirements.txt
 	@$(venv)
-	$(PYTHON) -m pip install --disable-pip-version-check --require-hashes -r requirements.txt
+	$(PYTHON) -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/.dev: requirements-dev.txt requirements.txt
 	@$(venv)
-	$(PYTHON) -m pip install --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(PYTHON) -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch .venv/.site $@
 
 # Make sure that .venv is there and has pip; one that uv made has none.
