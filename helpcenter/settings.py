@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "csp",
     "django_filters",
+    "django_htmx",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "knox",
@@ -274,6 +275,39 @@ SEGMENTS = {
     },
     # As at Zendesk, `any` and `all` conditions on organizations do not limit staff.
     "END_USER_ATTRIBUTES": ["organization"],
+    # How the sentences about segments speak of them: “End users of Acme or Globex, tagged vip”.
+    "WORDS": {
+        "role": {
+            "label": _("Role"),
+            "any": _("with the role %s"),
+            "all": _("with the role %s"),
+            "none": _("without the role %s"),
+        },
+        "organization": {
+            "label": _("Organization"),
+            "any": _("of %s"),
+            "all": _("of %s"),
+            "none": _("outside of %s"),
+        },
+        "group": {
+            "label": _("Group"),
+            "any": _("in the group %s"),
+            "all": _("in the groups %s"),
+            "none": _("not in the group %s"),
+        },
+        "tag": {
+            "label": _("Tag"),
+            "any": _("tagged %s"),
+            "all": _("tagged %s"),
+            "none": _("not tagged %s"),
+        },
+        "language": {
+            "label": _("Language"),
+            "any": _("whose language is %s"),
+            "all": _("whose language is %s"),
+            "none": _("whose language is not %s"),
+        },
+    },
     # Whose eyes each URL is for. `manage.py check` fails for one that is not here.
     "URLS": {
         "start": "filtered",

@@ -1,43 +1,23 @@
-"""For Django's admin: content obeys its viewer there too, and segments can be managed."""
+"""For Django's admin: content obeys its viewer there too, and segments can be managed.
+
+What manages segments is in segment_admin.py; Django finds it from here.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.utils import NestedObjects, get_fields_from_path
 from django.contrib.admin.widgets import ForeignKeyRawIdWidget
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models.deletion import ProtectedError
-from django.http import HttpRequest, HttpResponseRedirect
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from . import protection
-from .forms import AudienceField, SegmentForm
-from .models import Audience, Change, InheritsAudience, Segment, SegmentPerson
-
-
-class RefusesGracefully(admin.ModelAdmin):
-    """Shows why something may not be deleted or renamed, instead of failing."""
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """As usual, and what conditions name is protected."""
-        listed, counts, missing, protected = super().get_deleted_objects(objs, request)
-        return listed, counts, missing, [*protected, *protection.refusals(objs)]
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """As usual, but permission comes before existence: else the answer would tell of it."""
-        if not self.has_view_or_change_permission(request):
-            raise PermissionDenied
-        return super().history_view(request, object_id, extra_context)
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """As usual; a refusal becomes a message and nothing is saved."""
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except ProtectedError as error:
-            messages.error(request, error.args[0])
-            return HttpResponseRedirect(request.get_full_path())
+from .forms import AudienceField
+from .models import Audience, Change, InheritsAudience, Segment
+from .refusing import RefusesGracefully
+from .segment_admin import SegmentAdmin as SegmentAdmin
 
 
 class AudiencePicker(admin.ModelAdmin):
@@ -180,57 +160,3 @@ def _takes_hidden_along(objs: Any, user: Any) -> bool:
         for model, pks in groups
         if issubclass(model, InheritsAudience)
     )
-
-
-class SegmentPersonInline(admin.TabularInline):
-    """People always included or excluded."""
-
-    model = SegmentPerson
-    extra = 0
-    raw_id_fields = ["user"]
-
-
-@admin.register(Segment)
-class SegmentAdmin(RefusesGracefully):
-    """Segments, for those whom the project lets manage them."""
-
-    form = SegmentForm
-    fields = ["name", "description", "user_type", "conditions", "seen_version"]
-    inlines = [SegmentPersonInline]
-    list_display = ["name", "user_type", "is_built_in", "updated_at"]
-    list_filter = ["user_type"]
-    search_fields = ["name", "description"]
-    object_history_template = "admin/segments/object_history.html"
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        """Without the placeholders, which mean nothing to somebody who chooses an audience."""
-        rows: Any = super().get_queryset(request)
-        return rows.assignable()
-
-    @admin.display(description="built-in", boolean=True)
-    def is_built_in(self, segment: Segment) -> bool:
-        """Built-in segments are a whole base type and never change."""
-        return bool(segment.built_in)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes built-in segments."""
-        return not (obj and obj.built_in) and super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes built-in segments."""
-        return not (obj and obj.built_in) and super().has_delete_permission(request, obj)
-
-    def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
-        """Store the version that was edited; another editor's is never overwritten unseen."""
-        if change:
-            obj.version = form.cleaned_data["seen_version"]
-        obj.save()
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """Django's log, and below it what changed from what to what."""
-        changes = Change.objects.filter(
-            model=Segment._meta.label_lower, object_id=str(object_id).replace("_5F", "_")
-        )
-        return super().history_view(
-            request, object_id, {**(extra_context or {}), "changes": changes[:200]}
-        )

@@ -14,6 +14,8 @@ DEFAULTS: dict[str, Any] = {
     "ACTIVE": Q(is_active=True),
     # Attributes whose `any` and `all` conditions limit end users but not staff.
     "END_USER_ATTRIBUTES": [],
+    # For sentences and forms: attribute name -> {"label": …, "any": "tagged %s", "all": …, …}.
+    "WORDS": {},
     # URL name (* allowed) -> "public", "filtered", "staff" or "signed-in". None: not checked.
     "URLS": None,
 }

@@ -20,16 +20,33 @@ def address(segment, page="change"):
     return reverse(f"admin:segments_segment_{page}", args=[segment.pk])
 
 
-def form_of(segment, **changes):
-    return {
+def form_of(segment, conditions=(("tag", "any", ["premium"]),), people=(), **changes):
+    """What the browser sends for a segment: rows of conditions and of people."""
+    sent = {
         "name": segment.name,
         "description": segment.description,
         "user_type": segment.user_type,
-        "conditions": '[{"attribute": "tag", "operator": "any", "values": ["premium"]}]',
         "seen_version": segment.version,
-        "people-TOTAL_FORMS": 0,
-        "people-INITIAL_FORMS": 0,
-    } | changes
+    }
+    for prefix, rows in {"conditions": conditions, "people": people}.items():
+        sent |= {f"{prefix}-TOTAL_FORMS": len(rows), f"{prefix}-INITIAL_FORMS": 0}
+    for place, (attribute, operator, values) in enumerate(conditions):
+        sent |= {
+            f"conditions-{place}-attribute": attribute,
+            f"conditions-{place}-operator": operator,
+            f"conditions-{place}-values": values,
+        }
+    for place, row in enumerate(people):
+        sent |= {f"people-{place}-{name}": value for name, value in row.items()}
+    return sent | changes
+
+
+def hidden_fields(answer):
+    """The form of a page about an impact, as the browser would send it."""
+    found = {}
+    for name, text in answer.context["posted"]:
+        found.setdefault(name, []).append(text)
+    return found | {"_seen": answer.context["seen"]}
 
 
 def test_an_edit_is_stored_with_the_next_version(admin, segment_of):
@@ -51,7 +68,7 @@ def test_the_second_editor_is_told_and_loses_nothing(admin, segment_of):
     assert "What the second one wrote" in said
     assert Segment.objects.get(pk=segment.pk).description == "What the first one wrote"
     # The page now knows the stored version, so saving again is a decision.
-    again = typed | {"seen_version": answer.context["adminform"].form["seen_version"].value()}
+    again = typed | {"seen_version": answer.context["form"]["seen_version"].value()}
     assert admin.post(address(segment), again).status_code == 302
     assert Segment.objects.get(pk=segment.pk).description == "What the second one wrote"
 
@@ -64,20 +81,320 @@ def test_a_form_without_the_right_version_changes_nothing(admin, segment_of, see
 
 
 @pytest.mark.parametrize(
-    ("conditions", "words"),
+    ("condition", "words"),
     [
-        ('[{"attribute": "shoe", "operator": "any", "values": ["x"]}]', "conditions[0].attribute"),
-        ('[{"attribute": "tag", "operator": "like", "values": ["x"]}]', "any, all, none"),
-        ('[{"attribute": "tag", "operator": "any", "values": ["gone"]}]', "there is no tag"),
-        ('[{"attribute": "tag", "operator": "any", "values": []}]', "name at least one value"),
-        ("{", "valid JSON"),
+        (("shoe", "any", ["x"]), "There is no attribute"),
+        (("tag", "like", ["x"]), "not one of the available choices"),
+        (("tag", "any", ["gone"]), "there is no tag"),
+        (("tag", "any", []), "Name at least one value"),
+        (("organization", "any", ["x"]), "must be an integer"),
+        (("role", "any", ["boss"]), "there is no role"),
+        (("", "any", ["x"]), "Choose what the values are of"),
     ],
 )
-def test_wrong_conditions_name_the_place(admin, segment_of, conditions, words):
+def test_wrong_conditions_name_the_place(admin, segment_of, condition, words):
     segment = segment_of["premium"]
-    answer = admin.post(address(segment), form_of(segment, conditions=conditions))
+    answer = admin.post(address(segment), form_of(segment, [condition]))
     assert answer.status_code == 200
     assert words in answer.content.decode()
+    assert Segment.objects.get(pk=segment.pk).version == segment.version
+
+
+class TestRows:
+    """What is typed in the rows is what is stored."""
+
+    def typed(self, attribute, text):
+        return {
+            "conditions-0-attribute": attribute,
+            "conditions-0-operator": "any",
+            "conditions-0-add": text,
+        }
+
+    @pytest.mark.parametrize(
+        ("attribute", "text", "named"),
+        [
+            ("tag", "premium", ["premium"]),
+            ("organization", "acme", "Acme"),
+            ("organization", "Acme; Globex", "Acme, Globex"),
+            ("role", "Agent; light agent", ["agent", "light_agent"]),
+            ("language", "french", ["fr"]),
+        ],
+    )
+    def test_values_are_typed_by_name(self, admin, cast, attribute, text, named):
+        if isinstance(named, str):
+            names = named.split(", ")
+            named = [Organization.objects.get(name=name).pk for name in names]
+        sent = form_of(Segment(name="New")) | self.typed(attribute, text)
+        sent |= {"conditions-TOTAL_FORMS": 1, "conditions-0-values": []}
+        assert admin.post(reverse("admin:segments_segment_add"), sent).status_code == 302
+        stored = Segment.objects.get(name="New").conditions
+        assert stored == [{"attribute": attribute, "operator": "any", "values": named}]
+
+    @pytest.mark.parametrize(
+        ("attribute", "text", "words"),
+        [
+            ("tag", "nothing", "there is none called"),
+            ("role", "boss", "is none of"),
+            ("organization", "Acm", "there is none called"),
+        ],
+    )
+    def test_what_names_nothing_is_said(self, admin, cast, attribute, text, words):
+        sent = form_of(Segment(name="New")) | self.typed(attribute, text)
+        sent |= {"conditions-0-values": []}
+        answer = admin.post(reverse("admin:segments_segment_add"), sent)
+        assert words in answer.content.decode()
+        assert not Segment.objects.filter(name="New").exists()
+
+    def test_the_last_condition_can_go_and_opens_nothing(self, admin, segment_of):
+        segment = segment_of["premium"]
+        sent = form_of(segment, **{"conditions-0-DELETE": "on"})
+        answer = admin.post(address(segment), sent)
+        admin.post(address(segment), hidden_fields(answer))
+        stored = Segment.objects.get(pk=segment.pk)
+        assert (stored.conditions, stored.members().count()) == ([], 0)
+
+    def test_a_condition_that_cannot_be_read_is_not_lost(self, admin, segment_of):
+        segment = segment_of["premium"]
+        rubbish = [{"attribute": "shoe", "operator": "any", "values": ["x"]}]
+        Segment.objects.filter(pk=segment.pk).update(conditions=rubbish)
+        page = admin.get(address(segment)).content.decode()
+        assert "shoe (unknown)" in page
+        answer = admin.post(address(segment), form_of(segment, [("shoe", "any", ["x"])]))
+        assert answer.status_code == 200
+        assert Segment.objects.get(pk=segment.pk).conditions == rubbish
+
+    def test_people_are_named(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        people = [
+            {"add": "dan@example.com", "kind": "included", "until": ""},
+            {"user": str(cast["omar"].pk), "kind": "excluded", "until": "2030-01-01T00:00:00"},
+        ]
+        answer = admin.post(address(segment), form_of(segment, people=people))
+        assert answer.context["widens"]
+        assert answer.context["ends"]
+        seen = hidden_fields(answer)
+        # Without the tick nothing happens.
+        assert admin.post(address(segment), seen).status_code == 200
+        assert not segment.people.exists()
+        assert admin.post(address(segment), seen | {"_widen": "yes"}).status_code == 302
+        assert {(p.user_id, p.kind) for p in segment.people.all()} == {
+            (cast["dan"].pk, "included"),
+            (cast["omar"].pk, "excluded"),
+        }
+        assert cast["dan"] in segment.members()
+
+
+class TestImpact:
+    """A change of who is in shows what it does before it is stored."""
+
+    def test_nothing_is_stored_before_it_is_confirmed(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        ArticleFactory(title="Refunds", audience=Audience.of(segment))
+        change = form_of(segment, [("language", "any", ["fr"])])
+        answer = admin.post(address(segment), change)
+        page = answer.content.decode()
+        for words in ("1 person joins", "2 people leave", "Claire", "Omar", "Refunds"):
+            assert words in page
+        assert Segment.objects.get(pk=segment.pk).conditions == segment.conditions
+        sent = hidden_fields(answer) | {"_widen": "yes"}
+        assert admin.post(address(segment), sent).status_code == 302
+        assert list(segment_members(segment)) == [cast["claire"].pk]
+
+    def test_what_was_confirmed_is_what_happens(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        change = form_of(segment, [("language", "any", ["fr"])])
+        sent = hidden_fields(admin.post(address(segment), change)) | {"_widen": "yes"}
+        cast["dan"].language = "fr"
+        cast["dan"].save()
+        answer = admin.post(address(segment), sent)
+        assert "2 people join" in answer.content.decode()
+        assert Segment.objects.get(pk=segment.pk).version == segment.version
+
+    def test_narrowing_needs_no_tick(self, admin, segment_of):
+        segment = segment_of["premium"]
+        narrow = [("tag", "any", ["premium"]), ("language", "any", ["fr"])]
+        answer = admin.post(address(segment), form_of(segment, narrow))
+        assert not answer.context["widens"]
+        assert admin.post(address(segment), hidden_fields(answer)).status_code == 302
+
+    @pytest.mark.parametrize("name", ["nina", "visitor"])
+    def test_only_for_those_who_manage(self, cast, segment_of, name):
+        client = Client()
+        if name != "visitor":
+            client.force_login(cast["pia"])
+        for page in ("change", "delete", "count", "draft"):
+            answer = client.get(address(segment_of["premium"], page))
+            assert answer.status_code in (302, 403), page
+            assert b"Premium" not in answer.content
+        for page in ("changelist", "add", "suggest", "draft"):
+            answer = client.get(reverse(f"admin:segments_segment_{page}"))
+            assert answer.status_code in (302, 403)
+
+
+def segment_members(segment):
+    return Segment.objects.get(pk=segment.pk).members().values_list("pk", flat=True)
+
+
+class TestReplacing:
+    """A segment in use is replaced, never simply gone."""
+
+    def test_by_a_narrower_one(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        narrow = Segment.objects.create(name="Only Omar")
+        narrow.include(cast["omar"])
+        article = ArticleFactory(audience=Audience.of(segment, segment_of["french"]))
+        answer = admin.post(address(segment, "delete"), {"by": narrow.pk})
+        assert "sees less" in answer.content.decode() or "see less" in answer.content.decode()
+        assert Segment.objects.filter(pk=segment.pk).exists()
+        admin.post(address(segment, "delete"), hidden_fields(answer))
+        assert not Segment.objects.filter(pk=segment.pk).exists()
+        article.refresh_from_db()
+        assert {s.name for s in article.audience.segments.all()} == {"Only Omar", "French"}
+
+    def test_never_by_one_that_shows_more(self, admin, segment_of):
+        segment = segment_of["premium"]
+        article = ArticleFactory(audience=Audience.of(segment))
+        answer = admin.post(address(segment, "delete"), {"by": segment_of["signed in"].pk})
+        assert answer.context["refused"]
+        admin.post(address(segment, "delete"), hidden_fields(answer))
+        article.refresh_from_db()
+        assert list(article.audience.segments.all()) == [segment]
+
+    def test_what_uses_it_is_listed_with_links(self, admin, segment_of):
+        segment = segment_of["premium"]
+        article = ArticleFactory(title="Refunds", audience=Audience.of(segment))
+        page = admin.get(address(segment, "delete")).content.decode()
+        assert reverse("admin:helpcenter_article_change", args=[article.pk]) in page
+
+    def test_an_unused_one_is_deleted(self, admin, segment_of):
+        segment = segment_of["premium"]
+        admin.post(address(segment, "delete"), {"post": "yes"})
+        assert not Segment.objects.filter(pk=segment.pk).exists()
+
+
+class TestList:
+    """The list: who is in each segment, how many, where it is used, and who changed it."""
+
+    def rows(self, admin, **asked):
+        answer = admin.get(reverse("admin:segments_segment_changelist"), asked)
+        assert answer.status_code == 200
+        return {row.segment.name: row for row in answer.context["list"].rows}
+
+    def test_says_who_is_in(self, admin, segment_of):
+        rows = self.rows(admin)
+        assert rows["Customers of Acme"].sentence == "End users of Acme"
+        assert rows["Full staff"].sentence == "Staff without the role Light agent"
+        assert rows["Premium"].sentence == "People tagged premium"
+        assert rows["Signed-in users"].sentence == "Everybody who is signed in"
+        assert "Restricted by its section" not in rows
+
+    def test_counts_as_the_rule_does(self, admin, segment_of):
+        for name, row in self.rows(admin).items():
+            assert row.members == Segment.objects.get(name=name).members().count()
+            words = admin.get(address(row.segment, "count")).content.decode()
+            assert f"<span>{row.members}</span>" in words
+
+    def test_says_where(self, admin, segment_of):
+        ArticleFactory.create_batch(2, audience=Audience.of(segment_of["premium"]))
+        ArticleFactory(section__audience=Audience.of(segment_of["premium"]))
+        uses = {use.words: use.count for use in self.rows(admin)["Premium"].uses}
+        assert uses == {"articles": 2, "section": 1}
+
+    def test_says_who_changed_it(self, admin, segment_of):
+        admin.post(address(segment_of["premium"]), form_of(segment_of["premium"], name="Gold"))
+        assert self.rows(admin)["Gold"].who == "Ada"
+
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [
+            ({"q": "acme"}, {"Customers of Acme"}),
+            ({"user_type": "end_users"}, {"Customers of Acme"}),
+            ({"state": "built_in"}, {"Signed-in users", "Agents and admins"}),
+            ({"state": "broken"}, {"Hollow", "Broken"}),
+            ({"q": "acme", "state": "built_in"}, set()),
+            ({"user_type": "nonsense"}, set()),
+            ({"q": "a%_'"}, set()),
+        ],
+    )
+    def test_can_be_filtered(self, admin, segment_of, asked, expected):
+        Segment.objects.create(name="Hollow")
+        broken = Segment.objects.create(name="Broken")
+        rubbish = [{"attribute": "tag", "operator": "none", "values": ["gone"]}]
+        Segment.objects.filter(pk=broken.pk).update(conditions=rubbish)
+        assert self.rows(admin, **asked).keys() == expected
+
+    def test_unused_ones_can_be_found(self, admin, segment_of):
+        ArticleFactory(audience=Audience.of(segment_of["premium"]))
+        Audience.of(segment_of["french"])
+        names = self.rows(admin, state="unused").keys()
+        assert "Premium" not in names
+        assert "French" in names
+
+    @pytest.mark.parametrize("name", ["name", "user_type", "members", "uses", "changed"])
+    def test_can_be_sorted(self, admin, segment_of, name):
+        ArticleFactory(audience=Audience.of(segment_of["premium"]))
+        admin.post(address(segment_of["french"]), form_of(segment_of["french"], name="Zulu"))
+        forwards = list(self.rows(admin, sort=name).values())
+        backwards = list(self.rows(admin, sort=f"-{name}").values())
+        key = {
+            "name": lambda row: row.segment.name,
+            "user_type": lambda row: row.segment.user_type,
+            "members": lambda row: row.members,
+            "uses": lambda row: sum(use.count for use in row.uses),
+            "changed": lambda row: row.change.pk if row.change else 0,
+        }[name]
+        assert [key(row) for row in forwards] == sorted(key(row) for row in forwards)
+        assert [key(row) for row in backwards] == sorted(map(key, backwards), reverse=True)
+
+
+class TestDraft:
+    """What is typed is judged at once, and nothing is stored."""
+
+    def test_the_preview_counts_as_the_rule_does(self, admin, cast, segment_of):
+        sent = form_of(segment_of["premium"], [("language", "any", ["fr"])])
+        answer = admin.post(address(segment_of["premium"], "draft"), sent)
+        assert answer.context["preview"]["count"] == 1
+        assert "Claire" in answer.content.decode()
+        assert "Language is the only condition" in answer.content.decode()
+
+    def test_it_can_be_searched(self, admin, cast, segment_of):
+        sent = form_of(segment_of["premium"], search="omar")
+        answer = admin.post(address(segment_of["premium"], "draft"), sent)
+        assert [str(p) for p in answer.context["preview"]["people"]] == ["Omar"]
+
+    def test_organizations_alone_admit_every_agent(self, admin, cast, segment_of):
+        acme = Organization.objects.get(name="Acme").pk
+        sent = form_of(segment_of["premium"], [("organization", "any", [acme])])
+        page = admin.post(address(segment_of["premium"], "draft"), sent).content.decode()
+        assert "every agent is in" in page
+
+    def test_rows_are_added_without_storing(self, admin, segment_of):
+        segment = segment_of["premium"]
+        sent = form_of(segment, [("tag", "any", ["premium"])], _draft="1")
+        page = admin.post(address(segment), sent).content.decode()
+        assert 'name="conditions-1-attribute"' in page
+        assert Segment.objects.get(pk=segment.pk).version == segment.version
+
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [
+            ({"row": "conditions-0", "conditions-0-attribute": "organization"}, ["Acme"]),
+            ({"row": "conditions-0", "conditions-0-attribute": "shoe"}, []),
+            ({"row": "people-0"}, []),
+            ({"row": "'; --", "'; ---add": "ac"}, []),
+            ({}, []),
+        ],
+    )
+    def test_suggestions(self, admin, cast, asked, expected):
+        if "row" in asked:
+            asked = {f"{asked['row']}-add": "ac"} | asked
+        answer = admin.get(reverse("admin:segments_segment_suggest"), asked)
+        assert [name for name, _label in answer.context["options"]] == expected
+
+    def test_people_are_suggested(self, admin, cast):
+        asked = {"row": "people-0", "people-0-add": "mar"}
+        answer = admin.get(reverse("admin:segments_segment_suggest"), asked)
+        assert ("maria@example.com", "Maria") in answer.context["options"]
 
 
 def test_a_segment_in_use_is_not_deleted(admin, segment_of):

@@ -1,0 +1,498 @@
+"""What would a change do to who sees what? Asked before it is made: of nothing that is stored.
+
+Two kinds of changes are understood: other members of a segment (a draft), and other audiences of
+content (moves). Content is grouped by its chain, the audiences from the top down to it, and people
+by the segments of these chains they are in: one statement counts each class of people, and what
+each class gains or loses follows by the rule of design §2. So the answer is exact, and costs a
+constant number of queries however many people and articles there are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+
+from .conf import setting
+from .models import Audience, AudienceSegment, InheritsAudience, Segment, audience_fields
+from .querysets import Among, has_audience
+
+# Who one level admits: the members of any of these segments. None is everyone, empty is nobody.
+Admission = frozenset[int] | None
+# The levels that limit somebody. No levels: everyone sees it, visitors included.
+Chain = frozenset[frozenset[int]]
+# How an admission becomes another one.
+Becomes = Callable[[Admission], Admission]
+
+NOBODY: frozenset[int] = frozenset()
+# Stands in a chain for "staff only": management permissions count for no one else.
+STAFF = -1
+
+
+@dataclass(frozen=True)
+class Move:
+    """Other audiences for some rows of a model, or wherever it applies when no rows are given."""
+
+    becomes: Becomes
+    model: Any = None
+    pks: frozenset[Any] | None = None
+
+    def after(self, model: Any, pk: Any, admission: Admission) -> Admission:
+        """The admission of one row when the change is made."""
+        if self.model is not None and (model is not self.model or pk not in (self.pks or ())):
+            return admission
+        return self.becomes(admission)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Content with the same chain before and the same chain after."""
+
+    before: Chain
+    after: Chain
+
+    @property
+    def becomes_public(self) -> bool:
+        """Visitors see it after, and not before."""
+        return not self.after and bool(self.before)
+
+    @property
+    def stops_being_public(self) -> bool:
+        """Visitors see it before, and not after."""
+        return not self.before and bool(self.after)
+
+
+# Group -> the places, (audience id, *ids of the parents), whose content it holds.
+Places = dict[Group, list[tuple[Any, ...]]]
+
+
+@dataclass
+class ContentEffect:
+    """What happens to one kind of content, or to one kind of management permission."""
+
+    model: Any
+    # The audience's field; content has one, called "audience".
+    name: str
+    gained: QuerySet[Any]
+    lost: QuerySet[Any]
+    becomes_public: QuerySet[Any]
+    stops_being_public: QuerySet[Any]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many things are gained by somebody, lost by somebody, public then, public before."""
+        return {
+            name: getattr(self, name).count()
+            for name in ("gained", "lost", "becomes_public", "stops_being_public")
+        }
+
+
+@dataclass
+class Effect:
+    """Who sees more, who sees less, and of what. Rights of admins and editors are left out."""
+
+    # How many people see at least one thing more, or less.
+    gains: int
+    loses: int
+    gainers: QuerySet[Any]
+    losers: QuerySet[Any]
+    content: list[ContentEffect] = field(default_factory=list)
+
+    @property
+    def widens(self) -> bool:
+        """Somebody, or every visitor, sees more."""
+        return bool(self.gains) or any(each.counts["becomes_public"] for each in self.content)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Nobody sees more or less."""
+        return not (self.gains or self.loses or any(any(c.counts.values()) for c in self.content))
+
+
+def effect_of_draft(segment: Segment, after: QuerySet[Any]) -> Effect:
+    """What everybody sees more or less of when these people are in the segment instead."""
+    return _Question(drafts={segment.pk: after}, using=segment._state.db).answer()
+
+
+def effect_of_move(rows: QuerySet[Any], becomes: Becomes) -> Effect:
+    """What everybody sees more or less of when these rows of one model get other audiences."""
+    pks = frozenset(rows.values_list("pk", flat=True))
+    return _Question(moves=[Move(becomes, rows.model, pks)], using=rows.db).answer()
+
+
+def effect_of_replacing(segment: Segment, by: Segment) -> Effect:
+    """What everybody sees more or less of when `by` takes the segment's place everywhere."""
+    move = Move(replacing(segment.pk, by.pk))
+    return _Question(moves=[move], replaced=segment.pk, using=segment._state.db).answer()
+
+
+def replacing(segment: int, by: int) -> Becomes:
+    """Audiences that name the segment name the other one instead."""
+
+    def becomes(admission: Admission) -> Admission:
+        if admission is None or segment not in admission:
+            return admission
+        return admission - {segment} | {by}
+
+    return becomes
+
+
+class _Question:
+    """One change, asked of everything it touches."""
+
+    def __init__(
+        self,
+        using: str | None,
+        drafts: dict[int, QuerySet[Any]] | None = None,
+        moves: Iterable[Move] = (),
+        replaced: int | None = None,
+    ) -> None:
+        self.using = using
+        self.drafts = drafts or {}
+        self.moves = list(moves)
+        self.replaced = replaced
+
+    @cached_property
+    def admissions(self) -> dict[int, Admission]:
+        """Audience id -> whom it admits. Two columns of the link table, read once."""
+        found: dict[int, set[int]] = defaultdict(set)
+        links = AudienceSegment.objects.using(self.using).values_list("audience_id", "segment_id")
+        for audience, segment in links.iterator():
+            found[audience].add(segment)
+        admissions: dict[int, Admission] = {pk: frozenset(ids) for pk, ids in found.items()}
+        admissions[Audience.EVERYONE] = None
+        return admissions
+
+    def answer(self) -> Effect:
+        """Ask for each kind of content, then for all people at once."""
+        kinds = [
+            (model, name, self._groups(model, name)) for model, name in _kinds_with_audiences()
+        ]
+        kinds = [(model, name, groups) for model, name, groups in kinds if groups]
+        changed = {group for _model, _name, groups in kinds for group in groups}
+        classes = self._classes(changed)
+        gaining, gains = _count(changed, classes, self._gains)
+        losing, loses = _count(changed, classes, self._loses)
+        return Effect(
+            gains=gains,
+            loses=loses,
+            gainers=self._people(gaining, gained=True),
+            losers=self._people(losing, gained=False),
+            content=[
+                ContentEffect(
+                    model,
+                    name,
+                    gained=_content(model, name, groups, gaining, self.using),
+                    lost=_content(model, name, groups, losing, self.using),
+                    becomes_public=_content(
+                        model, name, groups, {g for g in groups if g.becomes_public}, self.using
+                    ),
+                    stops_being_public=_content(
+                        model, name, groups, {g for g in groups if g.stops_being_public}, self.using
+                    ),
+                )
+                for model, name, groups in kinds
+            ],
+        )
+
+    # Content ----------------------------------------------------------------------------------
+
+    def _groups(self, model: Any, name: str) -> Places:
+        """Group -> the places (audience id and parents' ids) whose content it holds."""
+        content = issubclass(model, InheritsAudience)
+        parents = list(model.audience_parents) if content else []
+        columns = [model._meta.get_field(parent).attname for parent in parents]
+        # The base manager: whoever may make the change learns of everything it touches.
+        rows = model._base_manager.using(self.using)
+        if content:
+            rows = rows.filter(**model.audience_published)
+        rows = self._touched(rows, model, name, columns)
+        above = [self._above(model._meta.get_field(parent)) for parent in parents]
+        found: dict[Group, list[tuple[Any, ...]]] = defaultdict(list)
+        places = rows.order_by().values_list(f"{name}_id", *columns).distinct()
+        for audience, *ids in places:
+            group = self._group(model, audience, ids, above, content)
+            if group.before != group.after or self._has_draft(group):
+                found[group].append((audience, *ids))
+        return found
+
+    def _group(
+        self, model: Any, audience: int, ids: list[Any], above: list[Any], content: bool
+    ) -> Group:
+        own = self.admissions.get(audience, NOBODY)
+        moved = own
+        for move in self.moves:
+            # Rows of the model itself were picked by `_touched`, so all of these move.
+            moved = move.becomes(moved) if move.model in (None, model) else moved
+        levels = [[own], [moved]]
+        for which in (0, 1):
+            for pk, chains in zip(ids, above, strict=True):
+                levels[which] += chains[which].get(pk, [NOBODY])
+            if not content:
+                levels[which].append(frozenset([STAFF]))
+        return Group(_chain(levels[0]), _chain(levels[1]))
+
+    def _touched(self, rows: Any, model: Any, name: str, columns: list[str]) -> Any:
+        """Only the rows that the change can touch, so that a large world is not read for it."""
+        segments = [*self.drafts, *([self.replaced] if self.replaced else [])]
+        if segments:
+            ids = [pk for pk, named in self.admissions.items() if named and named & {*segments}]
+            touched = Q(Among(f"{name}_id", ids)) if ids else Q(pk__in=[])
+        else:
+            touched = Q(pk__in=[])
+        for move in self.moves:
+            if move.model is model:
+                touched |= Q(Among("pk", sorted(move.pks or ()))) if move.pks else Q(pk__in=[])
+        if not columns:
+            return rows.filter(touched)
+        for column, parent in zip(columns, model.audience_parents, strict=True):
+            changed = self._changed(model._meta.get_field(parent))
+            touched |= Q(Among(column, changed)) if changed else Q(pk__in=[])
+        return rows.filter(touched)
+
+    def _changed(self, parent: Any) -> list[Any]:
+        """The ids of the parents whose chain the change touches."""
+        before, after = self._above(parent)
+        touched = {*self.drafts}
+        return [
+            pk
+            for pk, levels in before.items()
+            if pk is not None
+            and (levels != after[pk] or any(level and level & touched for level in levels))
+        ]
+
+    def _above(self, parent: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """Id of a parent -> the admissions from the top down to it, before and after.
+
+        What is missing there (a cycle, too deep a chain, a row that is gone) denies.
+        """
+        model = parent.related_model
+        if model not in self._levels:
+            self._levels[model] = self._find_levels(model)
+        before, after = self._levels[model]
+        if parent.null:
+            return {**before, None: []}, {**after, None: []}
+        return before, after
+
+    @cached_property
+    def _levels(self) -> dict[Any, tuple[dict[Any, Any], dict[Any, Any]]]:
+        return {}
+
+    def _find_levels(self, model: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        own, nested_by, outer = ["audience_id"] if has_audience(model) else [], None, []
+        for name in model.audience_parents:
+            parent = model._meta.get_field(name)
+            if parent.related_model is model:
+                nested_by = parent.attname
+            else:
+                outer.append((parent.attname, self._above(parent)))
+        columns = ["pk", *([nested_by] if nested_by else []), *own, *(name for name, _ in outer)]
+        rows = {row["pk"]: row for row in model._base_manager.using(self.using).values(*columns)}
+        found: tuple[dict[Any, Any], dict[Any, Any]] = ({}, {})
+        for which in (0, 1):
+            alone = {}
+            for pk, row in rows.items():
+                levels = [self._own(model, pk, row["audience_id"], which)] if own else []
+                for name, chains in outer:
+                    levels = [*levels, *chains[which].get(row[name], [NOBODY])]
+                alone[pk] = levels
+            found[which].update(_nested(model, rows, alone, nested_by))
+        return found
+
+    def _own(self, model: Any, pk: Any, audience: int, which: int) -> Admission:
+        admission = self.admissions.get(audience, NOBODY)
+        for move in self.moves if which else []:
+            admission = move.after(model, pk, admission)
+        return admission
+
+    def _has_draft(self, group: Group) -> bool:
+        return any(level & self.drafts.keys() for level in group.before)
+
+    # People -----------------------------------------------------------------------------------
+
+    def _classes(self, groups: Collection[Group]) -> list[tuple[frozenset[Any], int]]:
+        """(which segments they are in, how many): the people whom the change could concern.
+
+        A segment with a draft counts twice: its id for before, and the negative id for after.
+        """
+        if not groups:
+            return []
+        bits = {f"in_{place}": pk for place, pk in enumerate(sorted(self._involved(groups)))}
+        annotations = {
+            name: Case(
+                When(self._members(pk), then=Value(1)),
+                default=Value(0),
+                output_field=IntegerField(),
+            )
+            for name, pk in bits.items()
+        }
+        rows = self._concerned(groups).annotate(**annotations).order_by()
+        counted = rows.values(*bits).annotate(how_many=Count("pk"))
+        return [
+            (frozenset(pk for name, pk in bits.items() if row[name]), row["how_many"])
+            for row in counted
+        ]
+
+    def _involved(self, groups: Collection[Group]) -> set[int]:
+        named = {
+            pk
+            for group in groups
+            for chain in (group.before, group.after)
+            for s in chain
+            for pk in s
+        }
+        return named | {_after(pk) for pk in self.drafts}
+
+    def _concerned(self, groups: Collection[Group]) -> QuerySet[Any]:
+        people = get_user_model()._base_manager.using(self.using).filter(setting("ACTIVE"))
+        if not self.drafts:
+            return people
+        changed = Q()
+        for pk in self.drafts:
+            before, after = self._members(pk), self._members(_after(pk))
+            changed |= (before & ~after) | (~before & after)
+        return people.filter(changed)
+
+    @cached_property
+    def _segments(self) -> dict[int, Segment]:
+        return Segment.objects.using(self.using).in_bulk()
+
+    def _members(self, pk: int) -> Q:
+        """The members of a segment, of its draft for a negative id, or the staff."""
+        if pk == STAFF:
+            people = get_user_model()._base_manager.using(self.using).filter(setting("STAFF"))
+        elif pk < 0:
+            people = self.drafts[_after(pk)]
+        else:
+            people = self._segments[pk].members()
+        return Q(pk__in=people.order_by().values("pk"))
+
+    def _gains(self, group: Group, memberships: frozenset[int]) -> bool:
+        return self._sees(group.after, memberships, after=True) and not self._sees(
+            group.before, memberships, after=False
+        )
+
+    def _loses(self, group: Group, memberships: frozenset[int]) -> bool:
+        return self._sees(group.before, memberships, after=False) and not self._sees(
+            group.after, memberships, after=True
+        )
+
+    def _sees(self, chain: Chain, memberships: frozenset[int], after: bool) -> bool:
+        """The rule: some segment of each level has them."""
+        return all(
+            any((_after(pk) if after and pk in self.drafts else pk) in memberships for pk in level)
+            for level in chain
+        )
+
+    def _people(self, groups: Collection[Group], gained: bool) -> QuerySet[Any]:
+        """The people who gain (or lose) something of the groups."""
+        people = self._concerned(groups)
+        found = Q(pk__in=[])
+        for group in groups:
+            before = self._admitted(group.before, after=False)
+            after = self._admitted(group.after, after=True)
+            found |= after & ~before if gained else before & ~after
+        return people.filter(found)
+
+    def _admitted(self, chain: Chain, after: bool) -> Q:
+        admitted = ~Q(pk__in=[])
+        for level in chain:
+            any_of = Q(pk__in=[])
+            for pk in level:
+                any_of |= self._members(_after(pk) if after and pk in self.drafts else pk)
+            admitted &= any_of
+        return admitted
+
+
+def _after(pk: int) -> int:
+    # -1 is taken by the staff; built-in segments, whose ids are small, have no drafts.
+    return -pk
+
+
+def _chain(levels: Iterable[Admission]) -> Chain:
+    """The levels that limit somebody; one that admits nobody decides for all."""
+    limits = frozenset(level for level in levels if level is not None)
+    return frozenset([NOBODY]) if NOBODY in limits else limits
+
+
+def _nested(
+    model: Any, rows: dict[Any, Any], alone: dict[Any, Any], nested_by: str | None
+) -> Iterator[tuple[Any, list[Admission]]]:
+    """Each row that hangs from a root, with the admissions of what it is nested in."""
+    for pk in rows:
+        levels: list[Admission] = []
+        place, depth = pk, 0
+        while place is not None and place in rows and depth < model.audience_depth:
+            levels = [*levels, *alone[place]]
+            place = rows[place][nested_by] if nested_by else None
+            depth += 1
+        if place is None:
+            yield pk, levels
+
+
+def _kinds_with_audiences() -> list[tuple[Any, str]]:
+    """(model, field) of what people gain or lose: content that holds no other, and permissions.
+
+    What holds other content is seen for the sake of that.
+    """
+    holders = {
+        model._meta.get_field(name).related_model
+        for model in apps.get_models()
+        if issubclass(model, InheritsAudience) and has_audience(model)
+        for name in model.audience_parents
+    }
+    return [(each.model, each.name) for each in audience_fields() if each.model not in holders]
+
+
+def _count(
+    groups: Collection[Group],
+    classes: list[tuple[frozenset[int], int]],
+    concerns: Callable[[Group, frozenset[int]], bool],
+) -> tuple[set[Group], int]:
+    """The groups of which somebody gains (or loses) something, and how many people do of any."""
+    found: set[Group] = set()
+    people = 0
+    for memberships, how_many in classes:
+        theirs = {group for group in groups if concerns(group, memberships)}
+        found |= theirs
+        people += how_many if theirs else 0
+    return found, people
+
+
+def _content(
+    model: Any,
+    name: str,
+    groups: dict[Group, list[tuple[Any, ...]]],
+    wanted: set[Group],
+    using: Any,
+) -> QuerySet[Any]:
+    """The rows at the places of the wanted groups."""
+    content = issubclass(model, InheritsAudience)
+    columns = [
+        model._meta.get_field(parent).attname
+        for parent in (model.audience_parents if content else [])
+    ]
+    rows = model._base_manager.using(using).filter(**(model.audience_published if content else {}))
+    found = Q(pk__in=[])
+    for audience, ids in _by_audience(groups, wanted).items():
+        place = Q(**{f"{name}_id": audience})
+        for column, values in zip(columns, zip(*ids, strict=True), strict=True):
+            known = sorted({value for value in values if value is not None})
+            somewhere = Q(Among(column, known)) if known else Q(pk__in=[])
+            place &= somewhere | Q(**{column: None}) if None in values else somewhere
+        found |= place
+    return rows.filter(found)
+
+
+def _by_audience(groups: Places, wanted: set[Group]) -> dict[int, list[tuple[Any, ...]]]:
+    found: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for group in wanted & groups.keys():
+        for audience, *ids in groups[group]:
+            found[audience].append(tuple(ids))
+    return found

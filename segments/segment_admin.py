@@ -1,0 +1,429 @@
+"""The pages that manage segments. All of them are for those whom the project lets manage them.
+
+Without JavaScript every button sends the whole form; with htmx (where the site's
+`admin/segments/scripts.html` loads it) only the part that changes is drawn anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from .attributes import attributes
+from .choosing import suggest, suggest_people
+from .effects import Effect, effect_of_draft, effect_of_replacing
+from .models import Audience, Change, Segment, audience_fields
+from .refusing import RefusesGracefully
+from .segment_form import SegmentForm
+from .segment_list import SegmentList, count_members
+from .wording import sentence_of
+
+SHOWN_AT_MOST = 30
+LISTED_USES = 100
+
+
+class ReplaceForm(forms.Form):
+    """Which segment takes the place of one that is deleted."""
+
+    by = forms.ModelChoiceField(
+        Segment.objects.none(),
+        label=gettext_lazy("Replace by"),
+        error_messages={"required": gettext_lazy("Choose the segment that takes its place.")},
+    )
+
+    def __init__(self, segment: Segment, *args: Any) -> None:
+        super().__init__(*args)
+        others = Segment.objects.assignable().exclude(pk=segment.pk)
+        self.fields["by"].queryset = others  # type: ignore[attr-defined]
+
+
+@admin.register(Segment)
+class SegmentAdmin(RefusesGracefully):
+    """Segments: the list, the form with its preview, the impact of a change, deletion."""
+
+    object_history_template = "admin/segments/object_history.html"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Without the placeholders, which mean nothing to somebody who chooses an audience."""
+        rows: Any = super().get_queryset(request)
+        return rows.assignable()
+
+    def get_urls(self) -> list[Any]:
+        """Django's pages, and what the form asks while somebody types."""
+
+        def at(route: str, view: Any, name: str) -> Any:
+            return path(route, self.admin_site.admin_view(view), name=f"segments_segment_{name}")
+
+        own = [
+            at("suggest/", self.suggest_view, "suggest"),
+            at("draft/", self.draft_view, "draft"),
+            at("<int:pk>/draft/", self.draft_view, "draft"),
+            at("<int:pk>/count/", self.count_view, "count"),
+        ]
+        return own + super().get_urls()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes built-in segments."""
+        return not (obj and obj.built_in) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes built-in segments."""
+        return not (obj and obj.built_in) and super().has_delete_permission(request, obj)
+
+    # The list ---------------------------------------------------------------------------------
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Every segment with who is in it, where it is used and who changed it last."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        shown = SegmentList(request)
+        return self._page(request, "list", _("User segments"), {"list": shown, "form": shown.form})
+
+    def count_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """How many members one segment has: for a list that did not wait for it."""
+        segment = self._segment(request, pk)
+        words = {"row": {"segment": segment, "members": count_members(segment)}}
+        return TemplateResponse(request, "admin/segments/segment/members.html", words)
+
+    # The form ---------------------------------------------------------------------------------
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> HttpResponse:
+        """The form of a segment. A change of who is in it shows its impact before it is stored."""
+        segment = self._segment_or_none(request, object_id)
+        if segment is not None and segment.built_in:
+            return self._built_in(request, segment)
+        if request.method != "POST":
+            return self._form(request, SegmentForm(instance=segment))
+        form = SegmentForm(request.POST, instance=segment)
+        if "_draft" in request.POST or not form.is_valid():
+            return self._form(request, form)
+        if form.stored is not None and form.changes_members:
+            return self._after_confirmation(request, form)
+        return self._stored(request, form)
+
+    def draft_view(self, request: HttpRequest, pk: int | None = None) -> HttpResponse:
+        """What the form would mean as it is typed: its rows drawn anew, and the preview."""
+        segment = self._segment_or_none(request, None if pk is None else str(pk))
+        if request.method != "POST" or (segment is not None and segment.built_in):
+            raise Http404
+        form = SegmentForm(request.POST, instance=segment)
+        part = "form_part" if "_draft" in request.POST else "preview"
+        return self._form(request, form, f"admin/segments/segment/{part}.html")
+
+    def suggest_view(self, request: HttpRequest) -> HttpResponse:
+        """Options for what is being typed in one row: `row` says in which."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        row = request.GET.get("row", "")
+        text = request.GET.get(f"{row}-add", "").strip()[:200].replace("\0", "")
+        attribute = attributes().get(request.GET.get(f"{row}-attribute", ""))
+        if attribute is not None:
+            options = [(name, "") for name in suggest(attribute, text, request)]
+        else:
+            options = suggest_people(text, request) if row.startswith("people-") else []
+        return TemplateResponse(
+            request, "admin/segments/segment/options.html", {"options": options}
+        )
+
+    def _segment(self, request: HttpRequest, pk: Any) -> Segment:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        segment = self.get_queryset(request).filter(pk=pk).first()
+        if segment is None:
+            raise Http404
+        return segment
+
+    def _segment_or_none(self, request: HttpRequest, object_id: str | None) -> Segment | None:
+        if object_id is None:
+            if not self.has_add_permission(request):
+                raise PermissionDenied
+            return None
+        if not object_id.isdecimal() or len(object_id) > 18:
+            self._segment(request, 0)
+            raise Http404
+        segment = self._segment(request, int(object_id))
+        if not segment.built_in and not self.has_change_permission(request, segment):
+            raise PermissionDenied
+        return segment
+
+    def _form(
+        self, request: HttpRequest, form: SegmentForm, template: str = "form"
+    ) -> HttpResponse:
+        if form.is_bound:
+            form.is_valid()
+            if "_draft" in request.POST:
+                _show_typed_as_rows(form)
+        segment = form.stored
+        title = _("Change %s") % segment if segment else _("New segment")
+        found = {"form": form, "segment": segment, "preview": self._preview(request, form)}
+        return self._page(request, template, title, found)
+
+    def _preview(self, request: HttpRequest, form: SegmentForm) -> dict[str, Any]:
+        """Who would be in now; without anything typed yet, who is."""
+        if not form.is_bound and form.stored is None:
+            return {"count": 0, "people": [], "warnings": [], "sentence": ""}
+        if form.is_bound:
+            members, sentence, warnings = form.members, sentence_of(form.draft), form.warnings
+        else:
+            assert form.stored is not None
+            members, warnings = form.stored.members(), []
+            sentence = sentence_of(form.stored)
+        count = members.count()
+        if not count:
+            warnings = [_("Nobody is in this segment."), *warnings]
+        wanted = request.POST.get("search", "").strip().replace("\0", "")
+        people = self._searched(request, members, wanted)
+        return {
+            "count": count,
+            "people": people.order_by("pk")[:SHOWN_AT_MOST],
+            "warnings": warnings,
+            "sentence": sentence,
+            "search": wanted,
+        }
+
+    def _searched(self, request: HttpRequest, people: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Those of the people whom the page of people would find."""
+        registered = self.admin_site._registry.get(people.model)
+        if not text or registered is None:
+            return people
+        found, has_duplicates = registered.get_search_results(request, people, text)
+        return found.distinct() if has_duplicates else found
+
+    def _built_in(self, request: HttpRequest, segment: Segment) -> HttpResponse:
+        if request.method == "POST":
+            raise PermissionDenied
+        members = segment.members()
+        found = {"segment": segment, "sentence": sentence_of(segment), "count": members.count()}
+        return self._page(request, "built_in", str(segment), found)
+
+    # Impact -----------------------------------------------------------------------------------
+
+    def _after_confirmation(self, request: HttpRequest, form: SegmentForm) -> HttpResponse:
+        """Store what was confirmed as it is now; otherwise show what it would do."""
+        before, after = form.stored.members(), form.members  # type: ignore[union-attr]
+        effect = effect_of_draft(form.instance, after)
+        joins, leaves = _without(after, before), _without(before, after)
+        figures = [joins.count(), leaves.count(), effect.gains, effect.loses]
+        widens = effect.widens or bool(form.widens_later) or bool(figures[0])
+        confirmed = request.POST.get("_seen") == form.fingerprint(*figures)
+        if confirmed and (not widens or request.POST.get("_widen") == "yes"):
+            return self._stored(request, form)
+        found = {
+            "segment": form.stored,
+            "before": sentence_of(form.stored),  # type: ignore[arg-type]
+            "after": sentence_of_draft(form),
+            "joins": {"count": figures[0], "people": joins.order_by("pk")[:SHOWN_AT_MOST]},
+            "leaves": {"count": figures[1], "people": leaves.order_by("pk")[:SHOWN_AT_MOST]},
+            "widens": widens,
+            "ends": form.widens_later,
+            "unconfirmed": confirmed,
+            "seen": form.fingerprint(*figures),
+            "posted": posted(request),
+            **impact_words(effect),
+        }
+        return self._page(request, "impact", _("What this change does"), found)
+
+    def _stored(self, request: HttpRequest, form: SegmentForm) -> HttpResponse:
+        try:
+            with transaction.atomic():
+                segment = form.store()
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+            return self._form(request, form)
+        words = _("%s is stored.") % segment
+        messages.success(request, words)
+        if "_continue" in request.POST:
+            address = reverse("admin:segments_segment_change", args=[segment.pk])
+            return HttpResponseRedirect(address)
+        return HttpResponseRedirect(reverse("admin:segments_segment_changelist"))
+
+    # Deletion ---------------------------------------------------------------------------------
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Delete a segment that nothing uses, or put another one in its place everywhere."""
+        segment = self._segment_or_none(request, object_id)
+        if segment is None or not self.has_delete_permission(request, segment):
+            raise PermissionDenied
+        uses = segment.uses()
+        form = ReplaceForm(segment, request.POST if "by" in request.POST else None)
+        if request.method == "POST" and not uses:
+            segment.delete()
+            messages.success(request, _("%s is deleted.") % segment)
+            return HttpResponseRedirect(reverse("admin:segments_segment_changelist"))
+        if form.is_bound and form.is_valid():
+            return self._replaced(request, segment, form.cleaned_data["by"])
+        found = {"segment": segment, "uses": [_listed(rows) for rows in uses], "form": form}
+        return self._page(request, "delete", _("Delete %s") % segment, found)
+
+    def _replaced(self, request: HttpRequest, segment: Segment, by: Segment) -> HttpResponse:
+        """Replace and delete in one transaction, after the impact was seen. Never wider."""
+        effect = effect_of_replacing(segment, by)
+        seen = f"{segment.version}:{by.version}:{effect.gains}:{effect.loses}"
+        if not effect.widens and request.POST.get("_seen") == seen:
+            replace(segment, by)
+            words = _("%(by)s takes the place of %(segment)s, which is deleted.")
+            messages.success(request, words % {"by": by, "segment": segment})
+            return HttpResponseRedirect(reverse("admin:segments_segment_changelist"))
+        found = {
+            "segment": segment,
+            "by": by,
+            "before": sentence_of(segment),
+            "after": sentence_of(by),
+            "refused": effect.widens,
+            "seen": seen,
+            "posted": posted(request),
+            **impact_words(effect),
+        }
+        return self._page(request, "impact", _("What this change does"), found)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Django's log, and below it what changed from what to what."""
+        changes = Change.objects.filter(
+            model=Segment._meta.label_lower, object_id=str(object_id).replace("_5F", "_")
+        )
+        return super().history_view(
+            request, object_id, {**(extra_context or {}), "changes": changes[:200]}
+        )
+
+    def _page(
+        self, request: HttpRequest, template: str, title: str, found: dict[str, Any]
+    ) -> HttpResponse:
+        if "/" not in template:
+            template = f"admin/segments/segment/{template}.html"
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "has_add_permission": self.has_add_permission(request),
+            **found,
+        }
+        return TemplateResponse(request, template, context)
+
+
+def replace(segment: Segment, by: Segment) -> None:
+    """Name `by` in every audience that names the segment, and delete it. All of it or nothing."""
+    with transaction.atomic():
+        # Audiences first, content after: every writer locks in this order.
+        named = Audience.objects.filter(segments=segment).prefetch_related("segments")
+        new = {
+            audience.pk: Audience.of(*{by, *audience.segments.all()} - {segment})
+            for audience in named
+        }
+        for each in audience_fields():
+            for pk, audience in new.items():
+                # The base manager: what the deletion would be refused for, all of it.
+                rows = each.model._base_manager.filter(**{f"{each.name}_id": pk})
+                rows.update(**{each.name: audience})
+        segment.delete()
+
+
+def impact_words(effect: Effect) -> dict[str, Any]:
+    """What the pages about an impact show of it: counts, and the first of each."""
+    return {
+        "effect": effect,
+        "gainers": effect.gainers.order_by("pk")[:SHOWN_AT_MOST] if effect.gains else [],
+        "losers": effect.losers.order_by("pk")[:SHOWN_AT_MOST] if effect.loses else [],
+        "content": [
+            {
+                "kind": _kind_of(each, each.counts[name]),
+                "change": name,
+                "count": each.counts[name],
+                "first": [str(row) for row in _titled(getattr(each, name))[:SHOWN_AT_MOST]],
+            }
+            for each in effect.content
+            for name in ("becomes_public", "gained", "stops_being_public", "lost")
+            if each.counts[name]
+        ],
+    }
+
+
+def _kind_of(each: Any, count: int) -> str:
+    options = each.model._meta
+    kind = options.verbose_name if count == 1 else options.verbose_name_plural
+    field = each.model._meta.get_field(each.name).verbose_name
+    return str(kind if each.name == "audience" else f"{kind} ({field})")
+
+
+def _titled(rows: QuerySet[Any]) -> Any:
+    """With the titles in the same query, where the content's queryset knows how."""
+    rows = rows.order_by("pk")
+    manager = rows.model._default_manager
+    if hasattr(manager, "titled"):
+        return manager.filter(pk__in=rows.values("pk")).titled().order_by("pk")
+    return rows
+
+
+def _without(people: QuerySet[Any], others: QuerySet[Any]) -> QuerySet[Any]:
+    return people.exclude(pk__in=others.order_by().values("pk"))
+
+
+def sentence_of_draft(form: SegmentForm) -> str:
+    """Who would be in, with the people of the draft counted."""
+    words = sentence_of(form.draft)
+    if not form.named:
+        return words
+    named = len(form.named)
+    return words + ngettext("; %d person by name", "; %d people by name", named) % named
+
+
+def posted(request: HttpRequest) -> list[tuple[str, str]]:
+    """What was sent, to be sent once more with a confirmation."""
+    own = {"csrfmiddlewaretoken", "_seen", "_widen"}
+    return [
+        (name, text) for name, texts in request.POST.lists() for text in texts if name not in own
+    ]
+
+
+def _listed(rows: QuerySet[Any]) -> dict[str, Any]:
+    """One kind of use: how many, and the first hundred with their addresses in the admin."""
+    options = rows.model._meta
+    page = Paginator(_titled(rows), LISTED_USES).page(1)
+    return {
+        "kind": options.verbose_name_plural,
+        "count": page.paginator.count,
+        "more": page.paginator.count - len(page.object_list),
+        "rows": [(str(row), _change_address(row)) for row in page.object_list],
+    }
+
+
+def _change_address(row: Any) -> str:
+    if type(row) not in admin.site._registry:
+        return ""
+    options = row._meta
+    return reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[row.pk])
+
+
+def _show_typed_as_rows(form: SegmentForm) -> None:
+    """Draw sound rows as if they had come from the database, and a fresh one below them."""
+    if not (form.rows.is_valid() and form.people.is_valid()):
+        return
+    kept = [row.cleaned_data for row in form.rows if row.cleaned_data.get("values")]
+    named = [row.cleaned_data for row in form.people if row.cleaned_data.get("person")]
+    form.rows = type(form.rows)(
+        prefix="conditions", initial=[each for each in kept if not each.get("DELETE")]
+    )
+    form.people = type(form.people)(
+        prefix="people",
+        initial=[
+            {**each, "user": str(each["person"].pk)} for each in named if not each.get("DELETE")
+        ],
+    )

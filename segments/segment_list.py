@@ -1,0 +1,243 @@
+"""The list of segments: who is in each, where it is used, who changed it last."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
+
+from .conditions import check_missing, read_conditions
+from .models import Audience, AudienceSegment, Change, Segment, SegmentPerson, audience_fields
+from .wording import sentences_of
+
+PER_PAGE = 25
+# Counting stops after so many seconds; what is not counted by then is asked for one by one.
+PATIENCE_OF_A_PAGE = 0.1
+PATIENCE_OF_SORTING = 3.0
+# For so many seconds a count may be used to sort by. What is shown is always counted anew.
+SORTED_BY_FOR = 600
+
+
+@dataclass
+class Use:
+    """How many things of one kind a segment decides about, and where to see them."""
+
+    words: str
+    count: int
+    address: str = ""
+
+
+@dataclass
+class Row:
+    """One segment of the list."""
+
+    segment: Segment
+    sentence: str
+    uses: list[Use] = field(default_factory=list)
+    # None: not counted yet.
+    members: int | None = None
+    change: Change | None = None
+    # The name of who changed it last, or the id or command where there is no such person.
+    who: str = ""
+
+
+class ListForm(forms.Form):
+    """What the list can be searched, filtered and sorted by."""
+
+    STATES = [
+        ("", _("All")),
+        ("built_in", _("Built-in")),
+        ("unused", _("Not used anywhere")),
+        ("broken", _("Broken")),
+    ]
+    SORTS = ["name", "user_type", "members", "uses", "changed"]
+
+    q = forms.CharField(label=_("Search"), required=False, max_length=200)
+    user_type = forms.ChoiceField(
+        label=_("Base type"), required=False, choices=[("", _("All")), *Segment.USER_TYPES]
+    )
+    state = forms.ChoiceField(label=_("State"), required=False, choices=STATES)
+    sort = forms.ChoiceField(
+        required=False,
+        choices=[(sign + name, name) for name in SORTS for sign in ("", "-")],
+        widget=forms.HiddenInput,
+    )
+
+
+class SegmentList:
+    """The segments that were asked for, one page of them worked out in full."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.form = ListForm(request.GET)
+        asked = self.form.cleaned_data if self.form.is_valid() else {}
+        self.is_valid = self.form.is_valid()
+        self.asked = asked
+        self.sort = asked.get("sort") or "name"
+        self.number = request.GET.get("p")
+        self.uncounted = 0
+
+    @cached_property
+    def page(self) -> Page[Any]:
+        """The page of segments; the nearest one for a number that there is not."""
+        return Paginator(self._sorted(), PER_PAGE).get_page(self.number)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The page with all that its columns say: a constant number of queries, counts aside."""
+        segments = list(self.page.object_list)
+        sentences = sentences_of(segments)
+        uses, changes = uses_by_kind(segments), last_changes(segments)
+        names = _names(change.actor for change in changes.values())
+        deadline = time.monotonic() + PATIENCE_OF_A_PAGE
+        rows = []
+        for segment in segments:
+            change = changes.get(str(segment.pk))
+            row = Row(segment, sentences[segment.pk], uses.get(segment.pk, []), change=change)
+            row.who = names.get(change.actor or "", change.actor or "") if change else ""
+            if time.monotonic() < deadline:
+                row.members = count_members(segment)
+            rows.append(row)
+        return rows
+
+    def _found(self) -> QuerySet[Segment]:
+        found = Segment.objects.assignable() if self.is_valid else Segment.objects.none()
+        for word in self.asked.get("q", "").split():
+            found = found.filter(name__icontains=word) | found.filter(description__icontains=word)
+        if self.asked.get("user_type"):
+            found = found.filter(user_type=self.asked["user_type"])
+        state = self.asked.get("state")
+        if state == "built_in":
+            found = found.exclude(built_in=None)
+        if state == "unused":
+            found = found.exclude(pk__in=used_segments())
+        if state == "broken":
+            found = found.filter(pk__in=broken(found))
+        return found
+
+    def _sorted(self) -> Any:
+        name = self.sort.removeprefix("-")
+        backwards = self.sort.startswith("-")
+        found = self._found()
+        if name in ("name", "user_type"):
+            return found.order_by(self.sort, "name", "pk")
+        # The others are worked out here: there are thousands of segments at most.
+        segments = list(found.order_by("name", "pk"))
+        keys = {"members": self._counts, "uses": _numbers_of_uses, "changed": _times}[name]
+        by = keys(segments)
+        return sorted(segments, key=lambda each: by.get(each.pk, 0), reverse=backwards)
+
+    def _counts(self, segments: list[Segment]) -> dict[Any, Any]:
+        """Members by segment, as far as the time goes; the rest is left for the next time."""
+        known = cache.get_many([_key(each) for each in segments])
+        counts = {each.pk: known.get(_key(each)) for each in segments}
+        deadline = time.monotonic() + PATIENCE_OF_SORTING
+        for segment in segments:
+            if counts[segment.pk] is None and time.monotonic() < deadline:
+                counts[segment.pk] = count_members(segment)
+        self.uncounted = sum(count is None for count in counts.values())
+        return {pk: -1 if count is None else count for pk, count in counts.items()}
+
+
+def count_members(segment: Segment) -> int:
+    """How many people are in it now; remembered for sorting."""
+    count = segment.members().count()
+    cache.set(_key(segment), count, SORTED_BY_FOR)
+    return count
+
+
+def _key(segment: Segment) -> str:
+    return f"segments:members:{segment.pk}:{segment.version}"
+
+
+def uses_by_kind(segments: Iterable[Segment]) -> dict[Any, list[Use]]:
+    """Segment id -> what has an audience that names it, one query for each kind."""
+    ids = [segment.pk for segment in segments]
+    found: dict[Any, list[Use]] = defaultdict(list)
+    for each in audience_fields():
+        # The base manager: this page is for admins, who see everything.
+        rows = each.model._base_manager.filter(**{f"{each.name}__links__segment__in": ids})
+        path = f"{each.name}__links__segment"
+        for pk, count in rows.order_by().values_list(path).annotate(Count("pk")):
+            found[pk].append(Use(_kind(each, count), count, _address(each, pk)))
+    return found
+
+
+def _kind(each: Any, count: int) -> str:
+    options = each.model._meta
+    kind = str(options.verbose_name if count == 1 else options.verbose_name_plural)
+    return kind if each.name == "audience" else f"{kind} ({each.verbose_name})"
+
+
+def _address(each: Any, segment: Any) -> str:
+    """The admin's list of what uses the segment; empty where there is none."""
+    options = each.model._meta
+    try:
+        address = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
+    except NoReverseMatch:
+        return ""
+    return f"{address}?{each.name}__segments__id__exact={segment}"
+
+
+def used_segments() -> set[Any]:
+    """The ids of the segments that some audience in use names."""
+    used: set[Any] = set()
+    for each in audience_fields():
+        audiences = each.model._base_manager.order_by().values_list(f"{each.name}_id").distinct()
+        used |= {pk for (pk,) in audiences}
+    links = AudienceSegment.objects.exclude(audience__in=[Audience.NOBODY, Audience.EVERYONE])
+    return {
+        segment
+        for audience, segment in links.values_list("audience", "segment")
+        if audience in used
+    }
+
+
+def broken(segments: Iterable[Segment]) -> set[Any]:
+    """The ids of those with a condition that holds for nobody, or with nothing that lets one in."""
+    found, owners, conditions = set(), [], []
+    named = set(SegmentPerson.objects.in_force().values_list("segment", flat=True))
+    for segment in segments:
+        read = read_conditions(segment.conditions)
+        if not read and not segment.built_in and segment.pk not in named:
+            found.add(segment.pk)
+        owners += [segment.pk] * len(read)
+        conditions += read
+    checked = zip(owners, check_missing(conditions), strict=True)
+    return found | {pk for pk, condition in checked if condition.problem}
+
+
+def last_changes(segments: Iterable[Segment]) -> dict[str, Change]:
+    """Segment id as text -> its newest entry in the history."""
+    of_these = Change.objects.filter(
+        model=Segment._meta.label_lower, object_id__in=[str(each.pk) for each in segments]
+    )
+    newest = of_these.order_by().values("object_id").annotate(newest=Max("pk")).values("newest")
+    return {change.object_id: change for change in Change.objects.filter(pk__in=newest)}
+
+
+def _times(segments: list[Segment]) -> dict[Any, Any]:
+    changed = last_changes(segments)
+    return {s.pk: changed[str(s.pk)].pk for s in segments if str(s.pk) in changed}
+
+
+def _numbers_of_uses(segments: list[Segment]) -> dict[Any, Any]:
+    return {pk: sum(use.count for use in uses) for pk, uses in uses_by_kind(segments).items()}
+
+
+def _names(actors: Iterable[str | None]) -> dict[str, str]:
+    """Actor -> the person's name, for those who are people and still there."""
+    ids = {actor for actor in actors if actor and actor.isdigit()}
+    people = get_user_model()._base_manager.filter(pk__in=ids)
+    return {str(person.pk): str(person) for person in people}

@@ -1,0 +1,161 @@
+"""Managing segments in a real browser, as an admin and as an agent who may not."""
+
+import pytest
+from django.urls import reverse
+
+from helpcenter import demo
+from helpcenter.models import Article
+from segments.models import Audience, Segment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PHONE = {"width": 320, "height": 640}
+LIST = "admin:segments_segment_changelist"
+
+
+@pytest.fixture
+def site(live_server, settings, tmp_path, django_db_serialized_rollback):
+    """The demo's content, without the demo around it."""
+    settings.MEDIA_ROOT = tmp_path
+    settings.SENDFILE_ROOT = str(tmp_path)
+    demo.fill()
+
+
+@pytest.fixture
+def admin(site, sign_in, django_user_model):
+    sign_in(django_user_model.objects.get(email__startswith="sam"))
+
+
+def change(segment, page="change"):
+    return reverse(f"admin:segments_segment_{page}", args=[segment.pk])
+
+
+def premium():
+    return Segment.objects.get(name__startswith="Premium")
+
+
+def test_a_condition_is_added_by_keyboard_and_its_impact_confirmed(admin, page, screenshot):
+    segment = premium()
+    before = segment.members().count()
+    page.goto(change(segment))
+    screenshot("segment-form")
+    # Tab order: the free row's attribute, operator, then the values that appear for it.
+    row = page.get_by_role("group", name="Condition 2")
+    row.get_by_label("Attribute").focus()
+    row.get_by_label("Attribute").select_option("language")
+    page.get_by_role("button", name="Add what is typed").focus()
+    page.keyboard.press("Enter")
+    row.get_by_text("Name at least one value").wait_for()
+    row.get_by_label("French").focus()
+    page.keyboard.press("Space")
+    page.locator("#preview .count", has_text="0 people").wait_for()
+    screenshot("segment-preview")
+    page.get_by_role("button", name="Save", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="What this change does").wait_for()
+    screenshot("segment-impact")
+    assert Segment.objects.get(pk=segment.pk).members().count() == before
+    page.get_by_role("button", name="Store the change").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{reverse(LIST)}")
+    assert Segment.objects.get(pk=segment.pk).members().count() == 0
+
+
+def test_widening_needs_a_tick(admin, page):
+    segment = premium()
+    page.goto(change(segment))
+    page.get_by_role("group", name="Person 1").get_by_label("Person", exact=True).fill("clai")
+    option = page.locator("#people-0-options option").first
+    option.wait_for(state="attached")
+    address = option.get_attribute("value")
+    page.get_by_role("group", name="Person 1").get_by_label("Person", exact=True).fill(address)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Store the change").click()
+    page.get_by_text("Tick the box").wait_for()
+    page.get_by_label("Yes, more people may see").check()
+    page.get_by_role("button", name="Store the change").click()
+    page.wait_for_url(f"**{reverse(LIST)}")
+    assert segment.members().filter(email=address).exists()
+
+
+def test_replacing_a_segment(admin, page, screenshot):
+    segment = premium()
+    narrow = Segment.objects.create(name="Hardly anybody")
+    page.goto(change(segment, "delete"))
+    screenshot("segment-delete")
+    page.get_by_label("Replace by").select_option(str(narrow.pk))
+    page.get_by_role("button", name="Show what this does").click()
+    page.get_by_role("button", name="Store the change").click()
+    page.wait_for_url(f"**{reverse(LIST)}")
+    assert not Segment.objects.filter(pk=segment.pk).exists()
+    assert Article.objects.filter(audience__in=narrow.audiences.all()).exists()
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without"])
+def test_a_new_segment(admin, browser, page, live_server, javascript):
+    context = browser.new_context(
+        base_url=live_server.url, java_script_enabled=javascript, locale="en-US"
+    )
+    context.add_cookies(page.context.cookies())
+    tab = context.new_page()
+    tab.goto(reverse("admin:segments_segment_add"))
+    tab.get_by_label("Name").fill("Agents who speak French")
+    tab.get_by_label("User type").select_option("staff")
+    tab.get_by_label("Attribute").select_option("language")
+    tab.get_by_label("Add a value").fill("French")
+    tab.get_by_role("button", name="Save", exact=True).click()
+    tab.wait_for_url(f"**{reverse(LIST)}")
+    context.close()
+    stored = Segment.objects.get(name="Agents who speak French")
+    assert stored.conditions == [{"attribute": "language", "operator": "any", "values": ["fr"]}]
+
+
+def pages():
+    segment = premium()
+    return [
+        reverse(LIST),
+        reverse("admin:segments_segment_add"),
+        change(segment),
+        change(segment, "delete"),
+        change(Segment.objects.get(built_in="staff")),
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_them(admin, page, axe, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for address in pages():
+        page.goto(address)
+        assert axe(page) == [], address
+
+
+def test_they_fit_a_phone(admin, page, screenshot):
+    page.set_viewport_size(PHONE)
+    for number, address in enumerate(pages()):
+        page.goto(address)
+        screenshot(f"segments-phone-{number}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
+
+
+def test_the_list(admin, page, screenshot):
+    page.goto(reverse(LIST))
+    screenshot("segment-list")
+    page.get_by_role("link", name="Members", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**sort=members**")
+    page.get_by_label("Search").fill("premium")
+    page.get_by_role("button", name="Show").click()
+    assert page.locator("#result_list tbody tr").count() == 1
+
+
+def test_an_agent_learns_of_no_segment(site, page, sign_in, django_user_model, screenshot):
+    sign_in(django_user_model.objects.get(email__startswith="ana"))
+    for address in pages():
+        answer = page.goto(address)
+        assert answer.status in (403, 404), address
+        assert "Premium" not in page.content()
+    screenshot("segment-agent")
+
+
+def test_a_picked_audience_is_used(admin):
+    """Positive control for the fixture: the demo restricts something to the segment."""
+    assert Article.objects.filter(audience__in=Audience.objects.filter(segments=premium())).exists()
