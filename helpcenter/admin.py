@@ -11,9 +11,16 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import admin as people
 from accounts.models import AgentGroup, Organization, Tag
-from segments.admin import AudiencePicker, RefusesGracefully, RestrictedAdmin
+from segments.admin import (
+    AudienceFilter,
+    AudiencePicker,
+    RefusesGracefully,
+    RestrictedAdmin,
+    SeenByFilter,
+)
+from segments.ruleset import viewer_for
 
-from . import permissions
+from . import permissions, querysets
 from .models import (
     ArchivedArticle,
     Article,
@@ -73,12 +80,14 @@ class SectionTranslationInline(TranslationInline):
 @admin.register(HelpCenter)
 class HelpCenterAdmin(RestrictedAdmin):
     list_display = ["name", "default_locale", "audience"]
+    list_filter = [AudienceFilter]
 
 
 @admin.register(Category)
 class CategoryAdmin(ContentAdmin):
     list_display = ["__str__", "position", "audience"]
     list_select_related = ["audience"]
+    list_filter = [AudienceFilter, SeenByFilter]
     inlines = [CategoryTranslationInline]
 
 
@@ -86,7 +95,7 @@ class CategoryAdmin(ContentAdmin):
 class SectionAdmin(ContentAdmin):
     list_display = ["__str__", "category", "parent", "position", "audience"]
     list_select_related = ["audience"]
-    list_filter = ["category"]
+    list_filter = [AudienceFilter, SeenByFilter, "category"]
     inlines = [SectionTranslationInline]
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -157,7 +166,7 @@ class ArticleAdmin(ContentAdmin):
     """Articles in the care of the staff member; see permissions.py."""
 
     list_display = ["__str__", "section", "published", "promoted", "updated_at"]
-    list_filter = ["published", "promoted", "section"]
+    list_filter = ["published", "promoted", AudienceFilter, SeenByFilter, "section"]
     inlines = [ArticleTranslationInline, AttachmentInline]
     list_per_page = 50
 
@@ -184,6 +193,13 @@ class ArticleAdmin(ContentAdmin):
         if db_field.name == "permission_group":
             kwargs["queryset"] = permissions.permission_groups_for(request.user)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def whose_audience_may_change(self, request: HttpRequest, rows: Any) -> Any:
+        """Articles that this staff member may publish."""
+        if permissions.may_manage(request.user):
+            return rows
+        groups = querysets.permission_groups(viewer_for(request.user), "default", to_publish=True)
+        return rows.filter(permission_group__in=groups)
 
     def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
         """Admins, and whoever may publish the article."""

@@ -14,25 +14,16 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from .forms import AudienceField
+from .audience_admin import AudienceFilter as AudienceFilter
+from .audience_admin import AudiencePicker as AudiencePicker
+from .audience_admin import ChangesAudiences, SeenByFilter
+from .audience_admin import is_admin as _is_admin
 from .models import Audience, Change, InheritsAudience, Segment
 from .refusing import RefusesGracefully
 from .segment_admin import SegmentAdmin as SegmentAdmin
 
-
-class AudiencePicker(admin.ModelAdmin):
-    """Foreign keys to audiences are chosen as nobody, everyone or segments."""
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """The picker for audiences; the usual field for everything else."""
-        if db_field.remote_field.model is Audience:
-            return AudienceField(
-                label=db_field.verbose_name,
-                initial=db_field.get_default(),
-                help_text=db_field.help_text,
-                with_everyone=issubclass(self.model, InheritsAudience),
-            )
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+# Filters that name segments or people.
+FOR_ADMINS = (AudienceFilter, SeenByFilter)
 
 
 class VisibleRelatedFilter(admin.RelatedFieldListFilter):
@@ -41,6 +32,9 @@ class VisibleRelatedFilter(admin.RelatedFieldListFilter):
     def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         manager: Any = field.related_model._default_manager
         visible = manager.visible_to(request.user)
+        if hasattr(visible, "titled"):
+            # Otherwise each name would be a query.
+            visible = visible.titled()
         return [(row.pk, str(row)) for row in visible]
 
 
@@ -58,7 +52,7 @@ class VisibleRawIdWidget(ForeignKeyRawIdWidget):
         return super().label_and_url_for_value(value) if seen else ("", "")
 
 
-class RestrictedAdmin(RefusesGracefully, AudiencePicker):
+class RestrictedAdmin(RefusesGracefully, ChangesAudiences):
     """Lists, shows, deletes and relates only what the viewer may see."""
 
     object_history_template = "admin/segments/object_history.html"
@@ -106,7 +100,7 @@ class RestrictedAdmin(RefusesGracefully, AudiencePicker):
         given: Any = super().get_list_filter(request)
         for each in given:
             related = self._related_by(each)
-            if related in (Audience, Segment) and not _is_admin(request):
+            if (related in (Audience, Segment) or each in FOR_ADMINS) and not _is_admin(request):
                 continue
             if related is not None and issubclass(related, InheritsAudience):
                 each = (each[0] if isinstance(each, tuple) else each, VisibleRelatedFilter)
@@ -139,12 +133,6 @@ class RestrictedAdmin(RefusesGracefully, AudiencePicker):
     def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
         """Names of segments are content: may this staff member learn who the audience is?"""
         return _is_admin(request)
-
-
-def _is_admin(request: HttpRequest) -> bool:
-    from .ruleset import viewer_for
-
-    return viewer_for(request.user).is_admin
 
 
 def _takes_hidden_along(objs: Any, user: Any) -> bool:

@@ -42,6 +42,12 @@ class Move:
     becomes: Becomes
     model: Any = None
     pks: frozenset[Any] | None = None
+    # Which of the model's audiences; content has one.
+    name: str = "audience"
+
+    def is_of(self, model: Any, name: str) -> bool:
+        """Does it touch this audience of this model?"""
+        return self.model is None or (self.model, self.name) == (model, name)
 
     def after(self, model: Any, pk: Any, admission: Admission) -> Admission:
         """The admission of one row when the change is made."""
@@ -122,8 +128,14 @@ def effect_of_draft(segment: Segment, after: QuerySet[Any]) -> Effect:
 
 def effect_of_move(rows: QuerySet[Any], becomes: Becomes) -> Effect:
     """What everybody sees more or less of when these rows of one model get other audiences."""
+    return effect_of_moves(rows, {"audience": becomes})
+
+
+def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
+    """The same for rows with several audiences: `becomes` has one entry for each that changes."""
     pks = frozenset(rows.values_list("pk", flat=True))
-    return _Question(moves=[Move(becomes, rows.model, pks)], using=rows.db).answer()
+    moves = [Move(how, rows.model, pks, name) for name, how in becomes.items()]
+    return _Question(moves=moves, using=rows.db).answer()
 
 
 def effect_of_replacing(segment: Segment, by: Segment) -> Effect:
@@ -217,24 +229,24 @@ class _Question:
         found: dict[Group, list[tuple[Any, ...]]] = defaultdict(list)
         places = rows.order_by().values_list(f"{name}_id", *columns).distinct()
         for audience, *ids in places:
-            group = self._group(model, audience, ids, above, content)
+            group = self._group(model, name, audience, ids, above)
             if group.before != group.after or self._has_draft(group):
                 found[group].append((audience, *ids))
         return found
 
     def _group(
-        self, model: Any, audience: int, ids: list[Any], above: list[Any], content: bool
+        self, model: Any, name: str, audience: int, ids: list[Any], above: list[Any]
     ) -> Group:
         own = self.admissions.get(audience, NOBODY)
         moved = own
         for move in self.moves:
             # Rows of the model itself were picked by `_touched`, so all of these move.
-            moved = move.becomes(moved) if move.model in (None, model) else moved
+            moved = move.becomes(moved) if move.is_of(model, name) else moved
         levels = [[own], [moved]]
         for which in (0, 1):
             for pk, chains in zip(ids, above, strict=True):
                 levels[which] += chains[which].get(pk, [NOBODY])
-            if not content:
+            if not issubclass(model, InheritsAudience):
                 levels[which].append(frozenset([STAFF]))
         return Group(_chain(levels[0]), _chain(levels[1]))
 
@@ -247,7 +259,7 @@ class _Question:
         else:
             touched = Q(pk__in=[])
         for move in self.moves:
-            if move.model is model:
+            if move.model is model and move.name == name:
                 touched |= Q(Among("pk", sorted(move.pks or ()))) if move.pks else Q(pk__in=[])
         if not columns:
             return rows.filter(touched)

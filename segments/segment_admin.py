@@ -68,8 +68,8 @@ class SegmentAdmin(RefusesGracefully):
         own = [
             at("suggest/", self.suggest_view, "suggest"),
             at("draft/", self.draft_view, "draft"),
-            at("<int:pk>/draft/", self.draft_view, "draft"),
-            at("<int:pk>/count/", self.count_view, "count"),
+            at("<path:object_id>/draft/", self.draft_view, "draft"),
+            at("<path:object_id>/count/", self.count_view, "count"),
         ]
         return own + super().get_urls()
 
@@ -90,9 +90,9 @@ class SegmentAdmin(RefusesGracefully):
         shown = SegmentList(request)
         return self._page(request, "list", _("User segments"), {"list": shown, "form": shown.form})
 
-    def count_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+    def count_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """How many members one segment has: for a list that did not wait for it."""
-        segment = self._segment(request, pk)
+        segment = self._segment(request, object_id)
         words = {"row": {"segment": segment, "members": count_members(segment)}}
         return TemplateResponse(request, "admin/segments/segment/members.html", words)
 
@@ -118,9 +118,9 @@ class SegmentAdmin(RefusesGracefully):
             return self._after_confirmation(request, form)
         return self._stored(request, form)
 
-    def draft_view(self, request: HttpRequest, pk: int | None = None) -> HttpResponse:
+    def draft_view(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
         """What the form would mean as it is typed: its rows drawn anew, and the preview."""
-        segment = self._segment_or_none(request, None if pk is None else str(pk))
+        segment = self._segment_or_none(request, object_id)
         if request.method != "POST" or (segment is not None and segment.built_in):
             raise Http404
         form = SegmentForm(request.POST, instance=segment)
@@ -142,9 +142,10 @@ class SegmentAdmin(RefusesGracefully):
             request, "admin/segments/segment/options.html", {"options": options}
         )
 
-    def _segment(self, request: HttpRequest, pk: Any) -> Segment:
+    def _segment(self, request: HttpRequest, object_id: str) -> Segment:
         if not self.has_view_permission(request):
             raise PermissionDenied
+        pk = int(object_id) if object_id.isdecimal() and len(object_id) < 19 else None
         segment = self.get_queryset(request).filter(pk=pk).first()
         if segment is None:
             raise Http404
@@ -155,10 +156,7 @@ class SegmentAdmin(RefusesGracefully):
             if not self.has_add_permission(request):
                 raise PermissionDenied
             return None
-        if not object_id.isdecimal() or len(object_id) > 18:
-            self._segment(request, 0)
-            raise Http404
-        segment = self._segment(request, int(object_id))
+        segment = self._segment(request, object_id)
         if not segment.built_in and not self.has_change_permission(request, segment):
             raise PermissionDenied
         return segment
@@ -236,6 +234,7 @@ class SegmentAdmin(RefusesGracefully):
             "unconfirmed": confirmed,
             "seen": form.fingerprint(*figures),
             "posted": posted(request),
+            "can_go_back": True,
             **impact_words(effect),
         }
         return self._page(request, "impact", _("What this change does"), found)
@@ -290,6 +289,7 @@ class SegmentAdmin(RefusesGracefully):
             "after": sentence_of(by),
             "refused": effect.widens,
             "seen": seen,
+            "cancel": reverse("admin:segments_segment_change", args=[segment.pk]),
             "posted": posted(request),
             **impact_words(effect),
         }

@@ -19,7 +19,15 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from .conditions import check_missing, read_conditions
-from .models import Audience, AudienceSegment, Change, Segment, SegmentPerson, audience_fields
+from .models import (
+    Audience,
+    AudienceSegment,
+    Change,
+    InheritsAudience,
+    Segment,
+    SegmentPerson,
+    audience_fields,
+)
 from .wording import sentences_of
 
 PER_PAGE = 25
@@ -187,7 +195,7 @@ def _address(each: Any, segment: Any) -> str:
         address = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
     except NoReverseMatch:
         return ""
-    return f"{address}?{each.name}__segments__id__exact={segment}"
+    return f"{address}?shown_to={segment}" if issubclass(each.model, InheritsAudience) else address
 
 
 def used_segments() -> set[Any]:

@@ -399,8 +399,9 @@ def test_an_edit_in_the_admin_is_the_admins():
     segment = Segment.objects.create(name="Old")
     client = Client()
     client.force_login(ada)
-    data = {"name": "New", "user_type": "signed_in_users", "conditions": "[]", "seen_version": "1"}
-    data |= {"people-TOTAL_FORMS": "0", "people-INITIAL_FORMS": "0"}
+    data = {"name": "New", "user_type": "signed_in_users", "seen_version": "1"}
+    for rows in ("conditions", "people"):
+        data |= {f"{rows}-TOTAL_FORMS": "0", f"{rows}-INITIAL_FORMS": "0"}
     with override_settings(ROOT_URLCONF="helpcenter.urls"):
         response = client.post(f"/admin/segments/segment/{segment.pk}/change/", data)
     assert response.status_code == 302, response.content

@@ -1,0 +1,327 @@
+"""Audiences in the admin: picked with an eye on what is above, and changed after their impact.
+
+Nothing that lets more people see something is stored before somebody has seen whom, and said yes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from .choosing import person_called
+from .effects import Admission, Effect, effect_of_moves
+from .explain import ancestry
+from .forms import AudienceField
+from .models import Audience, InheritsAudience, Segment
+from .querysets import Among, has_audience
+from .ruleset import viewer_for
+from .segment_admin import impact_words, posted
+
+
+class Unconfirmed(Exception):  # noqa: N818  (no error: a question to whoever changes something)
+    """A change of audiences whose impact has not been confirmed. Nothing is stored."""
+
+    def __init__(self, effect: Effect, before: str, after: str, seen: str) -> None:
+        self.effect, self.before, self.after, self.seen = effect, before, after, seen
+        super().__init__(after)
+
+
+def admission_of(audience: Audience) -> Admission:
+    """Whom an audience admits, as effects are asked by."""
+    if audience.pk == Audience.EVERYONE:
+        return None
+    return frozenset(audience.segments.values_list("pk", flat=True))
+
+
+def audience_for(admission: Admission) -> Audience:
+    """The audience that admits these."""
+    if admission is None:
+        return Audience.everyone()
+    if not admission:
+        return Audience.nobody()
+    return Audience.of(*Segment.objects.filter(pk__in=admission))
+
+
+def is_admin(request: HttpRequest) -> bool:
+    """Is the request made by an admin, whom names of segments and people may be shown to?"""
+    return viewer_for(request.user).is_admin
+
+
+class AudiencePicker(admin.ModelAdmin):
+    """Foreign keys to audiences are chosen as nobody, everyone or segments."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The picker for audiences; the usual field for everything else."""
+        if db_field.remote_field.model is Audience:
+            return AudienceField(
+                label=db_field.verbose_name,
+                initial=db_field.get_default(),
+                help_text=db_field.help_text,
+                with_everyone=issubclass(self.model, InheritsAudience),
+            )
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """The picker also says what is above and already restricts."""
+        form = super().get_form(request, obj, *args, **kwargs)
+        picker = form.base_fields.get("audience")
+        if obj is not None and picker is not None and has_audience(type(obj)):
+            picker.help_text = restricted_above(obj)
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Store what was confirmed. Unconfirmed is raised where the impact is to be shown first."""
+        picked = [
+            name
+            for name in form.changed_data
+            if isinstance(form.fields.get(name), AudienceField) and change
+        ]
+        if picked:
+            self._require_confirmation(request, obj, picked)
+        super().save_model(request, obj, form, change)
+
+    def _require_confirmation(self, request: HttpRequest, obj: Any, picked: list[str]) -> None:
+        rows = type(obj)._base_manager.filter(pk=obj.pk)
+        stored = rows.select_related(*picked).get()
+        becomes = {name: _always(admission_of(getattr(obj, name))) for name in picked}
+        effect = effect_of_moves(rows, becomes)
+        before, after = (
+            "; ".join(str(getattr(each, name)) for name in picked) for each in (stored, obj)
+        )
+        seen = fingerprint(obj.pk, before, after, effect)
+        confirmed = request.POST.get("_seen") == seen
+        if not confirmed or (effect.widens and request.POST.get("_widen") != "yes"):
+            raise Unconfirmed(effect, before, after, seen)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """As usual; a change of audiences is shown with its impact before it is stored."""
+        try:
+            # Of its own: what was written before the question was asked is undone.
+            with transaction.atomic():
+                return super().changeform_view(request, *args, **kwargs)
+        except Unconfirmed as question:
+            return self._ask(request, question)
+
+    def _ask(self, request: HttpRequest, question: Unconfirmed, **more: Any) -> HttpResponse:
+        """The page that shows an impact, with all that was sent, to be sent again."""
+        words = impact_words(question.effect)
+        if not is_admin(request):
+            # Who is in a segment is for admins; how many it concerns is for whoever publishes.
+            words |= {"gainers": [], "losers": []}
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("What this change does"),
+            "before": question.before,
+            "after": question.after,
+            "widens": question.effect.widens,
+            "unconfirmed": "_seen" in request.POST,
+            "seen": question.seen,
+            "posted": posted(request),
+            "files": [(name, str(file)) for name, file in request.FILES.items()],
+            "cancel": request.get_full_path(),
+            **words,
+            **more,
+        }
+        return TemplateResponse(request, "admin/segments/audience_impact.html", context)
+
+
+def _always(admission: Admission) -> Callable[[Admission], Admission]:
+    return lambda _old: admission
+
+
+def restricted_above(thing: Any) -> str:
+    """What the ancestors of a thing already restrict, in words."""
+    above = [each for each in ancestry(thing)[:-1] if has_audience(type(each))]
+    limits = [
+        _("%(kind)s “%(name)s”: %(audience)s")
+        % {"kind": each._meta.verbose_name, "name": each, "audience": each.audience}
+        for each in above
+        if each.audience_id != Audience.EVERYONE
+    ]
+    if not limits:
+        return _("Nothing above restricts it further.")
+    return _("What is above restricts it, too: %s.") % "; ".join(limits)
+
+
+def fingerprint(*figures: Any) -> str:
+    """Stands for a change and for what was said of it."""
+    *said, effect = figures
+    counts = [tuple(each.counts.items()) for each in effect.content]
+    text = repr([*map(str, said), effect.gains, effect.loses, counts])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# Many at once -------------------------------------------------------------------------------------
+
+
+class BulkAudienceForm(forms.Form):
+    """What happens to the audiences of many things."""
+
+    HOW = [
+        ("replace", gettext_lazy("Show them to exactly these")),
+        ("add", gettext_lazy("Show them to these segments, too")),
+        ("remove", gettext_lazy("No longer show them to these segments")),
+    ]
+    how = forms.ChoiceField(label=gettext_lazy("Change"), choices=HOW)
+    audience = AudienceField(label=gettext_lazy("Audience"))
+
+    @cached_property
+    def chosen(self) -> Admission:
+        """Whom the picked audience admits."""
+        return admission_of(self.cleaned_data["audience"])
+
+    def becomes(self, admission: Admission) -> Admission:
+        """What one audience turns into. Nothing widens but by `add` and `replace`."""
+        chosen = self.chosen
+        if self.cleaned_data["how"] == "replace":
+            return chosen
+        if admission is None or chosen is None:
+            return admission
+        if self.cleaned_data["how"] == "add":
+            return admission | chosen
+        return admission - chosen
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = self.cleaned_data
+        audience = cleaned.get("audience")
+        fixed = audience is not None and audience.pk in (Audience.NOBODY, Audience.EVERYONE)
+        if fixed and cleaned.get("how") != "replace":
+            words = _("Choose segments; nobody and everyone can only replace what there is.")
+            raise ValidationError({"audience": words})
+        return cleaned
+
+
+class ChangesAudiences(AudiencePicker):
+    """A list whose audiences are changed many at once, and that can be filtered by them."""
+
+    actions = ["change_audience"]
+
+    def whose_audience_may_change(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of the rows whose audience this member of staff may change."""
+        return rows if is_admin(request) else rows.none()
+
+    @admin.action(description=gettext_lazy("Change who sees them"), permissions=["change"])
+    def change_audience(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+        """Add, remove or replace the audience of many things, after its impact was seen."""
+        rows = rows.model._base_manager.filter(pk__in=rows.order_by().values("pk"))
+        allowed = self.whose_audience_may_change(request, rows).values("pk")
+        if missing := rows.exclude(pk__in=allowed).count():
+            words = _("You may not change who sees %d of them. Nothing was changed.")
+            messages.error(request, words % missing)
+            return HttpResponseRedirect(request.get_full_path())
+        form = BulkAudienceForm(request.POST if "how" in request.POST else None)
+        if not form.is_valid():
+            return self._choose(request, rows, form)
+        pks = list(rows.values_list("pk", flat=True))
+        chosen = rows.model._base_manager.filter(Among("pk", pks))
+        effect = effect_of_moves(chosen, {"audience": form.becomes})
+        how = dict(form.fields["how"].choices)[form.cleaned_data["how"]]  # type: ignore[attr-defined]
+        after = f"{how}: {form.cleaned_data['audience']}"
+        seen = fingerprint(sorted(pks), after, effect)
+        confirmed = request.POST.get("_seen") == seen
+        if not confirmed or (effect.widens and request.POST.get("_widen") != "yes"):
+            before = f"{len(pks)} {self.opts.verbose_name_plural}"
+            return self._ask(request, Unconfirmed(effect, before, after, seen))
+        changed = move_all(chosen, form.becomes)
+        words = _("Who sees them has changed for %(changed)d of %(all)d.")
+        messages.success(request, words % {"changed": changed, "all": len(pks)})
+        return HttpResponseRedirect(request.get_full_path())
+
+    def _choose(
+        self, request: HttpRequest, rows: QuerySet[Any], form: BulkAudienceForm
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Change who sees them"),
+            "count": rows.count(),
+            "form": form,
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "across": request.POST.get("select_across", "0"),
+        }
+        return TemplateResponse(request, "admin/segments/bulk_audience.html", context)
+
+
+def move_all(rows: QuerySet[Any], becomes: Callable[[Admission], Admission]) -> int:
+    """Give rows of one model other audiences: one statement for each that there is. All or none."""
+    with transaction.atomic():
+        found = Audience.objects.filter(pk__in=rows.order_by().values("audience").distinct())
+        new = {audience: audience_for(becomes(admission_of(audience))) for audience in found}
+        return sum(
+            rows.filter(audience=old).update(audience=audience)
+            for old, audience in new.items()
+            if audience != old
+        )
+
+
+class AudienceFilter(admin.SimpleListFilter):
+    """By whom the own audience of a thing names."""
+
+    title = gettext_lazy("shown to")
+    parameter_name = "shown_to"
+    template = "admin/segments/audience_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("everyone", _("Everyone")),
+            ("segments", _("Segments")),
+            ("nobody", _("Nobody")),
+            *((str(s.pk), s.name) for s in Segment.objects.assignable().only("name")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        value = self.value()
+        fixed = {"everyone": Audience.EVERYONE, "nobody": Audience.NOBODY}
+        if value is None:
+            return queryset
+        if value in fixed:
+            return queryset.filter(audience=fixed[value])
+        if value == "segments":
+            return queryset.exclude(audience__in=fixed.values())
+        if not value.isdecimal() or len(value) > 18:
+            return queryset.none()
+        return queryset.filter(audience__in=Audience.objects.filter(segments=int(value)))
+
+
+class SeenByFilter(admin.SimpleListFilter):
+    """By what one person can see."""
+
+    title = gettext_lazy("visible to this person")
+    parameter_name = "seen_by"
+    template = "admin/segments/seen_by_filter.html"
+    problem = ""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        # One entry, so that Django shows the filter at all: the person is typed.
+        return [("", "")]
+
+    def choices(self, changelist: Any) -> Any:
+        """The other filters, which the form has to keep."""
+        others = {k: v for k, v in changelist.params.items() if k != self.parameter_name}
+        yield {"others": others, "value": self.value() or "", "problem": self.problem}
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if not self.value():
+            return queryset
+        try:
+            person = person_called(str(self.value()))
+        except ValidationError as error:
+            self.problem = error.messages[0]
+            return queryset.none()
+        return queryset.filter(
+            pk__in=queryset.model._default_manager.visible_to(person).values("pk")
+        )
