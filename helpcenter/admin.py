@@ -10,10 +10,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts import admin as people
-from accounts.models import AgentGroup, Organization, Tag
+from accounts.models import AgentGroup, Organization, Tag, User
 from segments.admin import (
     AudienceFilter,
     AudiencePicker,
+    PersonAccess,
     RefusesGracefully,
     RestrictedAdmin,
     SeenByFilter,
@@ -279,12 +280,14 @@ class ArchivedArticleAdmin(admin.ModelAdmin):
         return obj is None and super().has_change_permission(request)
 
 
-def _refusing(model: Any, plain: type[admin.ModelAdmin]) -> None:
-    """Conditions name these: their own app cannot know, so the refusal is added here."""
+def _extended(model: Any, by: type[admin.ModelAdmin], plain: type[admin.ModelAdmin]) -> None:
+    """The apps of these models cannot know of segments, so what segments add is added here."""
     admin.site.unregister(model)
-    admin.site.register(model, type(plain.__name__, (RefusesGracefully, plain), {}))
+    admin.site.register(model, type(plain.__name__, (by, plain), {}))
 
 
-_refusing(Organization, people.OrganizationAdmin)
-_refusing(Tag, people.TagAdmin)
-_refusing(AgentGroup, people.AgentGroupAdmin)
+# Conditions name these, and what they name is not deleted.
+_extended(Organization, RefusesGracefully, people.OrganizationAdmin)
+_extended(Tag, RefusesGracefully, people.TagAdmin)
+_extended(AgentGroup, RefusesGracefully, people.AgentGroupAdmin)
+_extended(User, PersonAccess, people.PersonAdmin)

@@ -18,6 +18,8 @@ from .audience_admin import AudienceFilter as AudienceFilter
 from .audience_admin import AudiencePicker as AudiencePicker
 from .audience_admin import ChangesAudiences, SeenByFilter
 from .audience_admin import is_admin as _is_admin
+from .inspection import ExplainsAccess
+from .inspection import PersonAccess as PersonAccess
 from .models import Audience, Change, InheritsAudience, Segment
 from .refusing import RefusesGracefully
 from .segment_admin import SegmentAdmin as SegmentAdmin
@@ -52,7 +54,7 @@ class VisibleRawIdWidget(ForeignKeyRawIdWidget):
         return super().label_and_url_for_value(value) if seen else ("", "")
 
 
-class RestrictedAdmin(RefusesGracefully, ChangesAudiences):
+class RestrictedAdmin(RefusesGracefully, ExplainsAccess, ChangesAudiences):
     """Lists, shows, deletes and relates only what the viewer may see."""
 
     object_history_template = "admin/segments/object_history.html"

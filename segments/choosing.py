@@ -64,7 +64,7 @@ def suggest_people(text: str, request: Any) -> list[tuple[str, str]]:
 def person_called(text: str) -> Any:
     """The person with this user name (an e-mail address) or exact name. ValidationError if none."""
     people = get_user_model()
-    found = list(people._base_manager.filter(**{people.USERNAME_FIELD: text})[:2])
+    found = _exactly(people, people.USERNAME_FIELD, text)
     found = found or [row for row in _called(people, text) if _is_name(row, text)]
     return _only(found, _("person"), text)
 
@@ -94,9 +94,20 @@ def _search(model: Any, text: str, request: Any) -> QuerySet[Any]:
     return found.distinct() if has_duplicates else found
 
 
-def _called(model: Any, text: str) -> QuerySet[Any]:
+def _called(model: Any, text: str) -> list[Any]:
     """The rows one of whose texts is exactly this, in any case."""
-    return model._base_manager.filter(_any_field(model, text.strip(), "iexact"))[:50]
+    found = [
+        row for name in _text_fields(model) for row in _exactly(model, f"{name}__iexact", text)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _exactly(model: Any, lookup: str, text: str) -> list[Any]:
+    """The rows with this text, a few of them; none where the field says that it can have none."""
+    try:
+        return list(model._base_manager.filter(**{lookup: text.strip()})[:50])
+    except (ValidationError, ValueError):
+        return []
 
 
 def _any_field(model: Any, text: str, how: str) -> Q:

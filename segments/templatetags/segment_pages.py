@@ -36,3 +36,9 @@ def _link(context: Any, **changed: Any) -> str:
     for name, value in changed.items():
         query[name] = value
     return f"?{query.urlencode()}"
+
+
+@register.filter
+def of(counts: dict[Any, int], key: Any) -> int:
+    """The count for a key."""
+    return counts.get(key, 0)

@@ -159,3 +159,84 @@ def test_an_agent_learns_of_no_segment(site, page, sign_in, django_user_model, s
 def test_a_picked_audience_is_used(admin):
     """Positive control for the fixture: the demo restricts something to the segment."""
     assert Article.objects.filter(audience__in=Audience.objects.filter(segments=premium())).exists()
+
+
+def inspected():
+    article = Article.objects.get(translations__title="Reach the Premium line")
+    person = Segment.objects.get(pk=premium().pk).members().first()
+    article_pages = [
+        reverse(f"admin:helpcenter_article_{name}", args=[article.pk])
+        for name in ("change", "who_can_see", "explain")
+    ]
+    return [
+        *article_pages,
+        f"{article_pages[2]}?person={person.email}",
+        reverse("admin:accounts_user_can_see", args=[person.pk]),
+        reverse("admin:helpcenter_article_changelist"),
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_the_pages_about_access(admin, page, axe, screenshot, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for number, address in enumerate(inspected()):
+        page.goto(address)
+        screenshot(f"access-{scheme}-{number}")
+        assert axe(page) == [], address
+
+
+def test_the_pages_about_access_fit_a_phone(admin, page):
+    page.set_viewport_size(PHONE)
+    for address in inspected()[1:5]:
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
+
+
+def test_explaining_by_keyboard(admin, page):
+    article = Article.objects.get(translations__title="Reach the Premium line")
+    page.goto(reverse("admin:helpcenter_article_change", args=[article.pk]))
+    page.get_by_role("link", name="Explain").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Person").fill("Nobody Known")
+    page.keyboard.press("Enter")
+    page.get_by_text("there is none called").wait_for()
+    page.get_by_label("Person").fill("")
+    page.keyboard.press("Enter")
+    page.get_by_text("an anonymous visitor cannot see this").wait_for()
+
+
+def test_a_list_is_exported_with_progress(admin, page):
+    article = Article.objects.get(translations__title="Reach the Premium line")
+    page.goto(reverse("admin:helpcenter_article_who_can_see", args=[article.pk]))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as CSV").click()
+    assert "Maria" in download.value.path().read_text()
+    assert page.locator("progress").is_visible()
+
+
+def test_a_changed_audience_is_confirmed(admin, page, screenshot):
+    article = Article.objects.get(translations__title="Register your warranty")
+    page.goto(reverse("admin:helpcenter_article_change", args=[article.pk]))
+    page.get_by_label("Audience").select_option("everyone")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Visible to every visitor from now on").wait_for()
+    screenshot("audience-impact")
+    page.get_by_label("Yes, more people may see this").check()
+    page.get_by_role("button", name="Store the change").click()
+    page.wait_for_url("**/admin/helpcenter/article/")
+    article.refresh_from_db()
+    assert article.audience_id == Audience.EVERYONE
+
+
+def test_many_audiences_are_changed(admin, page, screenshot):
+    page.goto(reverse("admin:helpcenter_article_changelist"))
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("change_audience")
+    page.get_by_role("button", name="Run").or_(page.get_by_role("button", name="Go")).first.click()
+    screenshot("bulk-audience")
+    page.get_by_label("Audience").select_option("nobody")
+    page.get_by_role("button", name="Show what this does").click()
+    screenshot("bulk-audience-impact")
+    page.get_by_role("button", name="Store the change").click()
+    page.get_by_text("Who sees them has changed for").wait_for()
+    assert not Article.objects.exclude(audience=Audience.NOBODY).exists()

@@ -242,8 +242,35 @@ class Exits(Library):
         self.sign_in(self.root)
         sent = {"title": "Secret", "folder": self.top.pk, "audience": "everyone"}
         page = f"/admin/library/report/{self.secret.pk}/change/"
+        asked = self.client.post(page, sent)
+        self.assertContains(asked, "Visible to every visitor from now on")
+        self.assertEqual(self.seen_by(self.eve), {"Open"})
+        sent |= {"_seen": asked.context["seen"], "_widen": "yes"}
         self.assertRedirects(self.client.post(page, sent), "/admin/library/report/")
         self.assertEqual(self.seen_by(self.eve), {"Open", "Secret"})
+
+    def test_a_superuser_manages_segments(self):
+        self.sign_in(self.root)
+        sent = {"name": "Gold", "user_type": "end_users", "seen_version": ""}
+        sent |= {"conditions-TOTAL_FORMS": 1, "conditions-INITIAL_FORMS": 0}
+        sent |= {"people-TOTAL_FORMS": 0, "people-INITIAL_FORMS": 0}
+        sent |= {"conditions-0-attribute": "beta", "conditions-0-operator": "any"}
+        answer = self.client.post(
+            "/admin/segments/segment/add/", sent | {"conditions-0-add": "yes"}
+        )
+        self.assertRedirects(answer, "/admin/segments/segment/")
+        stored = Segment.objects.get(name="Gold")
+        condition = {"attribute": "beta", "operator": "any", "values": [True]}
+        self.assertEqual(stored.conditions, [condition])
+        page = self.client.get(f"/admin/segments/segment/{stored.pk}/change/")
+        self.assertContains(page, 'value="True" checked')
+
+    def test_a_superuser_asks_who_can_see(self):
+        self.sign_in(self.root)
+        page = f"/admin/library/report/{self.secret.pk}/"
+        self.assertContains(self.client.get(f"{page}who-can-see/"), "Only these people")
+        asked = {"person": self.eve.get_username()}
+        self.assertContains(self.client.get(f"{page}explain/", asked), "cannot see this")
 
     def test_the_command_explains(self):
         said = StringIO()
