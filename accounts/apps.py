@@ -12,4 +12,4 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import domains  # noqa: F401  (connects the handlers)
+        from . import domains, erasure  # noqa: F401  (connects the handlers)

@@ -20,7 +20,8 @@ from .audience_admin import ChangesAudiences, SeenByFilter
 from .audience_admin import is_admin as _is_admin
 from .inspection import ExplainsAccess
 from .inspection import PersonAccess as PersonAccess
-from .models import Audience, Change, InheritsAudience, Segment
+from .models import Audience, InheritsAudience, Segment
+from .recollection import history_of
 from .refusing import RefusesGracefully
 from .segment_admin import SegmentAdmin as SegmentAdmin
 
@@ -128,7 +129,7 @@ class RestrictedAdmin(RefusesGracefully, ExplainsAccess, ChangesAudiences):
         thing = self.get_object(request, object_id)
         changes: Any = []
         if thing is not None and self.may_see_audience(request, thing):
-            changes = Change.objects.of(thing)[:200]
+            changes = history_of(thing)
         context = {**(extra_context or {}), "changes": changes}
         return super().history_view(request, object_id, context)
 

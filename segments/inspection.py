@@ -28,6 +28,7 @@ from .choosing import person_called
 from .explain import explain
 from .models import Restricted
 from .reach import reach_of
+from .recollection import history_of
 
 PER_PAGE = 50
 # So many lines are sent at once to whoever fetches a long list part by part.
@@ -274,6 +275,14 @@ class PersonAccess(Inspects):
             self.at("can-see-csv", self.can_see_csv, "can_see_csv"),
             *super().get_urls(),
         ]
+
+    object_history_template = "admin/segments/object_history.html"
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Django's log, and below it what changed of what decides what the person sees."""
+        person = self.inspected(request, object_id)
+        more = {**(extra_context or {}), "changes": history_of(person)}
+        return super().history_view(request, object_id, more)
 
     def tools(self, thing: Any) -> list[tuple[str, str]]:
         """A link on the form of the person."""

@@ -23,7 +23,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from .attributes import attributes
 from .choosing import suggest, suggest_people
 from .effects import Effect, effect_of_draft, effect_of_replacing
-from .models import Audience, Change, Segment, audience_fields
+from .models import Audience, Segment, audience_fields
+from .recollection import State, differences, moments_of
 from .refusing import RefusesGracefully
 from .segment_form import SegmentForm
 from .segment_list import SegmentList, count_members
@@ -31,6 +32,7 @@ from .wording import sentence_of
 
 SHOWN_AT_MOST = 30
 LISTED_USES = 100
+MOMENTS = 50
 
 
 class ReplaceForm(forms.Form):
@@ -110,7 +112,7 @@ class SegmentAdmin(RefusesGracefully):
         if segment is not None and segment.built_in:
             return self._built_in(request, segment)
         if request.method != "POST":
-            return self._form(request, SegmentForm(instance=segment))
+            return self._form(request, SegmentForm(instance=segment, state=_past(request, segment)))
         form = SegmentForm(request.POST, instance=segment)
         if "_draft" in request.POST or not form.is_valid():
             return self._form(request, form)
@@ -296,13 +298,20 @@ class SegmentAdmin(RefusesGracefully):
         return self._page(request, "impact", _("What this change does"), found)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """Django's log, and below it what changed from what to what."""
-        changes = Change.objects.filter(
-            model=Segment._meta.label_lower, object_id=str(object_id).replace("_5F", "_")
-        )
-        return super().history_view(
-            request, object_id, {**(extra_context or {}), "changes": changes[:200]}
-        )
+        """What changed from what to what, two moments compared, and the way back to one."""
+        segment = self._segment(request, object_id)
+        moments = moments_of(segment)
+        known = {moment.pk: moment for moment in moments}
+        a, b = (known.get(_number(request.GET.get(name, ""))) for name in "ab")
+        found = {
+            "segment": segment,
+            "page": Paginator(moments, MOMENTS).get_page(request.GET.get("p")),
+            "a": a and a.pk,
+            "b": b and b.pk,
+            "compared": differences(a.state, b.state) if a and b else None,
+            "can_restore": self.has_change_permission(request, segment),
+        }
+        return self._page(request, "history", _("History of %s") % segment, found)
 
     def _page(
         self, request: HttpRequest, template: str, title: str, found: dict[str, Any]
@@ -317,6 +326,21 @@ class SegmentAdmin(RefusesGracefully):
             **found,
         }
         return TemplateResponse(request, template, context)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
+
+
+def _past(request: HttpRequest, segment: Segment | None) -> State | None:
+    """What the segment was at the moment to go back to; 404 when there was no such moment."""
+    if segment is None or "restore" not in request.GET:
+        return None
+    wanted = _number(request.GET["restore"])
+    for moment in moments_of(segment):
+        if moment.pk == wanted:
+            return moment.state
+    raise Http404
 
 
 def replace(segment: Segment, by: Segment) -> None:

@@ -23,6 +23,7 @@ from .choosing import choices_of, person_called, value_called
 from .conditions import OPERATORS, check_missing, read_conditions
 from .models import Segment, SegmentPerson
 from .querysets import Among
+from .recollection import State, state_of
 from .wording import label_of, sentence_of
 
 MOST_ROWS = 100
@@ -201,17 +202,24 @@ class SegmentForm(forms.ModelForm):
         fields = ["name", "description", "user_type", "conditions"]
         widgets = {"description": forms.Textarea({"rows": 3})}
 
-    def __init__(self, data: Any = None, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, data: Any = None, *args: Any, state: State | None = None, **kwargs: Any
+    ) -> None:
+        """`state` is what the form starts from, when it is not what is stored."""
         super().__init__(data, *args, **kwargs)
         self.stored = Segment.objects.filter(pk=self.instance.pk).first()
         self.initial["seen_version"] = self.instance.version
         self.initial["conditions"] = None
         # Not both: a row that equals the stored one would count as empty, and be left out.
-        stored = self.stored if data is None else None
+        if data is None and state is None and self.stored is not None:
+            state = state_of(self.stored)
+        if state is not None:
+            for name in ("name", "description", "user_type"):
+                self.initial[name] = getattr(state, name)
         self.rows = _rows(ConditionForm)(
-            data, prefix="conditions", initial=_initial_conditions(stored)
+            data, prefix="conditions", initial=_initial_conditions(state)
         )
-        self.people = _rows(PersonForm)(data, prefix="people", initial=_initial_people(stored))
+        self.people = _rows(PersonForm)(data, prefix="people", initial=_initial_people(state))
 
     def is_valid(self) -> bool:
         """The form and each of its rows."""
@@ -366,11 +374,11 @@ def _is_removed(row: Any) -> bool:
     return bool(row.cleaned_data.get(DELETION_FIELD_NAME))
 
 
-def _initial_conditions(segment: Segment | None) -> list[dict[str, Any]]:
+def _initial_conditions(state: State | None) -> list[dict[str, Any]]:
     """The stored conditions as rows. One that cannot be read stays a row, so that nothing opens."""
-    if segment is None:
+    if state is None:
         return []
-    stored = segment.conditions if isinstance(segment.conditions, list) else [segment.conditions]
+    stored = state.conditions if isinstance(state.conditions, list) else [state.conditions]
     rows = []
     for each in stored:
         entry = each if isinstance(each, dict) else {}
@@ -385,9 +393,9 @@ def _initial_conditions(segment: Segment | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _initial_people(segment: Segment | None) -> list[dict[str, Any]]:
-    found = _stored_people(segment) if segment is not None else {}
-    return [{"user": str(pk), "kind": kind, "until": until} for (pk, kind), until in found.items()]
+def _initial_people(state: State | None) -> list[dict[str, Any]]:
+    found = state.people if state is not None else {}
+    return [{"user": pk, "kind": kind, "until": until} for (pk, kind), until in found.items()]
 
 
 def _stored_people(segment: Segment) -> dict[tuple[Any, str], Any]:

@@ -1,0 +1,213 @@
+"""The history in words, and what a segment was before: nothing that happened is told otherwise."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import Organization, User
+from segments.history import acting_as
+from segments.models import Audience, Change, Segment, SegmentPerson
+from segments.recollection import history_of, moments_of, state_of
+from tests.factories_content import ArticleFactory
+from tests.factories_people import PersonFactory
+from tests.segments.test_segment_admin import address, form_of, hidden_fields
+
+pytestmark = pytest.mark.django_db
+SOON = datetime(2031, 5, 1, 12, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def admin(cast):
+    client = Client()
+    client.force_login(cast["ada"])
+    return client
+
+
+CONDITIONS = [
+    [],
+    [{"attribute": "tag", "operator": "any", "values": ["premium"]}],
+    [{"attribute": "role", "operator": "none", "values": ["light_agent"]}],
+    [{"attribute": "shoe", "operator": "any", "values": [1]}],
+    {},
+    None,
+]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("name"), st.sampled_from(["A", "B", "until 5", "Ü ' \""])),
+        st.tuples(st.just("description"), st.sampled_from(["", "x", "– → –"])),
+        st.tuples(st.just("user_type"), st.sampled_from(["staff", "end_users"])),
+        st.tuples(st.just("conditions"), st.sampled_from(CONDITIONS[:5])),
+        st.tuples(st.sampled_from(["include", "exclude"]), st.sampled_from([None, SOON])),
+        st.tuples(st.just("forget"), st.none()),
+    ),
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=STEPS)
+def test_every_earlier_state_is_known(cast, steps):
+    segment = Segment.objects.create(name=f"Segment {Segment.objects.count()}")
+    states = [state_of(segment)]
+    for number, (name, value) in enumerate(steps):
+        with acting_as(f"step {number}"):
+            if name in ("include", "exclude"):
+                getattr(segment, name)(cast["dan"], until=value)
+            elif name == "forget":
+                SegmentPerson.objects.filter(segment=segment).delete()
+            else:
+                value = f"{value} {segment.pk}" if name == "name" else value
+                Segment.objects.filter(pk=segment.pk).update(**{name: value})
+        segment = Segment.objects.get(pk=segment.pk)
+        if state_of(segment) != states[-1]:
+            states.append(state_of(segment))
+    assert [moment.state for moment in moments_of(segment)][::-1] == states
+
+
+def test_changes_are_said_in_words(cast, segment_of):
+    segment = segment_of["premium"]
+    segment.include(cast["maria"], until=SOON)
+    conditions = [{"attribute": "role", "operator": "none", "values": ["light_agent"]}]
+    Segment.objects.filter(pk=segment.pk).update(conditions=conditions, user_type="staff")
+    said = {(s.field, s.before, s.after) for s in history_of(segment)}
+    assert ("Conditions", "tagged premium", "without the role Light agent") in said
+    assert ("Base type", "Signed-in users", "Staff") in said
+    assert any(f == "People" and after.startswith("always in: Maria until") for f, _, after in said)
+
+
+def test_audiences_are_said_in_words(cast, segment_of):
+    article = ArticleFactory(audience=Audience.nobody())
+    article.audience = Audience.of(segment_of["premium"])
+    article.save()
+    said = history_of(article)[0]
+    assert (said.field, said.before, said.after) == ("Who may see it", "Nobody", "Premium")
+
+
+def test_attributes_of_people_are_said_in_words(cast):
+    with acting_as(str(cast["ada"].pk)):
+        cast["dan"].role = "agent"
+        cast["dan"].save()
+        cast["dan"].organizations.add(Organization.objects.get(name="Acme"))
+    said = {(s.who, s.field, s.before, s.after) for s in history_of(cast["dan"])}
+    assert ("Ada", "Role", "End user", "Agent") in said
+    assert ("Ada", "Organization", "–", "Acme") in said
+
+
+def test_words_cost_the_same_however_much_happened(cast, segment_of):
+    segment = segment_of["premium"]
+
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            moments_of(Segment.objects.get(pk=segment.pk))
+            history_of(segment)
+        return len(captured)
+
+    def change(*names):
+        for name in names:
+            segment.include(cast[name])
+            Segment.objects.filter(pk=segment.pk).update(description=name)
+            segment.exclude(cast[name], until=SOON)
+
+    change("dan")
+    few = queries()
+    change("maria", "omar", "nadia", "claire")
+    assert queries() == few
+
+
+class TestPage:
+    """Two moments compared, and the way back to one through the impact of that."""
+
+    def narrowed(self, admin, segment):
+        narrow = [("tag", "any", ["premium"]), ("language", "any", ["fr"])]
+        answer = admin.post(address(segment), form_of(segment, narrow))
+        admin.post(address(segment), hidden_fields(answer))
+        return Segment.objects.get(pk=segment.pk)
+
+    def test_two_moments_are_compared(self, admin, segment_of):
+        segment = self.narrowed(admin, segment_of["premium"])
+        new, old = (m.pk for m in moments_of(segment)[:2])
+        answer = admin.get(address(segment, "history"), {"a": old, "b": new})
+        expected = ("Conditions", "tagged premium", "tagged premium; whose language is French")
+        assert answer.context["compared"] == [expected]
+        assert "Ada" in answer.content.decode()
+
+    def test_going_back_asks_first(self, admin, cast, segment_of):
+        segment = self.narrowed(admin, segment_of["premium"])
+        assert not segment.members().exists()
+        old = moments_of(segment)[1].pk
+        page = admin.get(address(segment), {"restore": old})
+        assert 'value="premium" checked' in page.content.decode()
+        assert "Language" in page.content.decode()
+        answer = admin.post(address(segment), form_of(segment))
+        assert answer.context["widens"]
+        admin.post(address(segment), hidden_fields(answer) | {"_widen": "yes"})
+        assert cast["omar"] in Segment.objects.get(pk=segment.pk).members()
+
+    def test_what_names_something_gone_is_not_restored(self, admin, segment_of):
+        segment = self.narrowed(admin, segment_of["premium"])
+        french = [{"attribute": "language", "operator": "any", "values": ["fr"]}]
+        Segment.objects.filter(pk=segment.pk).update(conditions=french)
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM accounts_organization_tags")
+            cursor.execute("DELETE FROM accounts_user_tags")
+            cursor.execute("DELETE FROM accounts_tag")
+        answer = admin.post(address(segment), form_of(segment))
+        assert "there is no tag" in answer.content.decode()
+        assert Segment.objects.get(pk=segment.pk).conditions == french
+
+    @pytest.mark.parametrize("wrong", ["", "x", "0", "9" * 30, "-1"])
+    def test_there_must_have_been_such_a_moment(self, admin, segment_of, wrong):
+        assert admin.get(address(segment_of["premium"]), {"restore": wrong}).status_code == 404
+        answer = admin.get(address(segment_of["premium"], "history"), {"a": wrong, "b": wrong})
+        assert answer.status_code == 200
+        assert answer.context["compared"] is None
+
+    def test_only_for_admins(self, cast, segment_of):
+        client = Client()
+        client.force_login(cast["pia"])
+        assert client.get(address(segment_of["premium"], "history")).status_code == 403
+        page = reverse("admin:accounts_user_history", args=[cast["maria"].pk])
+        assert client.get(page).status_code == 403
+
+    def test_a_persons_history_is_on_their_page(self, admin, cast):
+        page = reverse("admin:accounts_user_history", args=[cast["maria"].pk])
+        assert "Acme" in admin.get(page).content.decode()
+
+
+class TestErasing:
+    """Whoever is erased leaves what they did, and takes their name along."""
+
+    @pytest.mark.parametrize("way", ["admin", "bulk", "orm"])
+    def test_takes_the_name_along(self, admin, cast, segment_of, way):
+        canary = PersonFactory(name="Canary Person", email="canary@example.com")
+        segment = segment_of["premium"]
+        segment.include(canary)
+        with acting_as(str(canary.pk)):
+            Segment.objects.filter(pk=segment.pk).update(description="changed")
+        page = reverse("admin:accounts_user_change", args=[canary.pk])
+        LogEntry.objects.log_actions(cast["ada"].pk, [canary], 2, "Changed.")
+        if way == "admin":
+            admin.post(page.replace("change", "delete"), {"post": "yes"})
+        elif way == "bulk":
+            sent = {"action": "delete_selected", "_selected_action": [canary.pk], "post": "yes"}
+            admin.post(reverse("admin:accounts_user_changelist"), sent)
+        else:
+            User.objects.filter(pk=canary.pk).delete()
+        assert not User.objects.filter(pk=canary.pk).exists()
+        admin.get(reverse("admin:index"))  # shows the message about the deletion
+        told = admin.get(address(segment, "history")).content.decode()
+        assert "changed" in told and "somebody who was erased" in told
+        logged = str(list(LogEntry.objects.values_list("object_repr", "change_message")))
+        kept = str(list(Change.objects.values_list("before", "after", "actor")))
+        for text in (told, logged, kept):
+            assert "canary" not in text.lower()
