@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Prefetch
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts import admin as people
@@ -34,6 +36,7 @@ from .models import (
     PermissionGroup,
     Section,
     SectionTranslation,
+    Viewing,
 )
 from .querysets import TranslatedQuerySet
 
@@ -290,4 +293,32 @@ def _extended(model: Any, by: type[admin.ModelAdmin], plain: type[admin.ModelAdm
 _extended(Organization, RefusesGracefully, people.OrganizationAdmin)
 _extended(Tag, RefusesGracefully, people.TagAdmin)
 _extended(AgentGroup, RefusesGracefully, people.AgentGroupAdmin)
-_extended(User, PersonAccess, people.PersonAdmin)
+
+
+class PersonTools(PersonAccess):
+    """What a person can see, as a list and with their eyes."""
+
+    def tools(self, thing: Any) -> list[tuple[str, str]]:
+        """The links on the form of the person."""
+        address = f"{reverse('view_as')}?{urlencode({'person': thing.email})}"
+        return [*super().tools(thing), (address, str(_("View as this person")))]
+
+
+_extended(User, PersonTools, people.PersonAdmin)
+
+
+@admin.register(Viewing)
+class ViewingAdmin(admin.ModelAdmin):
+    """Who saw the help center as whom: to be read by admins, and by nobody changed."""
+
+    list_display = ["by", "person", "profile", "started_at", "ended_at"]
+    list_select_related = ["by", "person"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -660,3 +660,34 @@ def delete_file(instance: Attachment, **kwargs: Any) -> None:
     storage, name = instance.file.storage, instance.file.name
     if name:
         transaction.on_commit(lambda: storage.delete(name))
+
+
+class Viewing(models.Model):
+    """That somebody of the staff saw the help center as somebody else, or as a made-up profile."""
+
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=gettext_lazy("who"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=gettext_lazy("as whom"),
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+    # {"role": …, "values": {attribute: [values]}}; NULL for a person.
+    profile = models.JSONField(gettext_lazy("made-up profile"), null=True)
+    started_at = models.DateTimeField(gettext_lazy("from"), db_default=Now())
+    ended_at = models.DateTimeField(gettext_lazy("until"), null=True)
+
+    class Meta:
+        verbose_name = gettext_lazy("viewing as somebody else")
+        verbose_name_plural = gettext_lazy("viewings as somebody else")
+        ordering = ["-started_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.by} → {self.person or self.profile}"

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path, register_converter
 from django.views import defaults
 
-from . import views
+from . import viewing, views
 from .api.documentation import BrowsableView, SchemaView
 from .api.errors import page_or_json
 
@@ -40,6 +40,8 @@ urlpatterns = [
     path("hc/<str:locale>/sections/<str:name>", views.section, name="section"),
     path("hc/<str:locale>/articles/<str:name>", views.article, name="article"),
     path("hc/<str:locale>/search", views.search, name="search"),
+    path("view-as/", viewing.choose, name="view_as"),
+    path("view-as/stop", viewing.stop, name="view_as_stop"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/v2/", include("helpcenter.api.urls")),

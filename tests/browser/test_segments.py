@@ -240,3 +240,45 @@ def test_many_audiences_are_changed(admin, page, screenshot):
     page.get_by_role("button", name="Store the change").click()
     page.get_by_text("Who sees them has changed for").wait_for()
     assert not Article.objects.exclude(audience=Audience.NOBODY).exists()
+
+
+def test_the_history_by_keyboard(admin, page, axe, screenshot):
+    segment = premium()
+    Segment.objects.filter(pk=segment.pk).update(description="For homes with care")
+    page.goto(change(segment, "history"))
+    page.get_by_role("button", name="Compare").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="What differs").wait_for()
+    assert page.get_by_role("cell", name="For homes with care", exact=True).is_visible()
+    assert axe(page) == []
+    screenshot("segment-history")
+    page.get_by_role("link", name="Go back to this").last.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**restore=**")
+    assert page.get_by_label("Description").input_value() == ""
+    page.set_viewport_size(PHONE)
+    page.goto(change(segment, "history"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("first", ["sam", "ana"], ids=["admin", "agent"])
+def test_view_as(site, page, sign_in, django_user_model, axe, screenshot, first):
+    sign_in(django_user_model.objects.get(email__startswith=first))
+    page.goto("/hc/en-us")
+    page.get_by_role("link", name="View as").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/view-as/")
+    assert axe(page) == []
+    screenshot(f"view-as-form-{first}")
+    page.get_by_label("Person").fill("maria.santos@example.com")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/hc/en-us")
+    page.get_by_text("You see the help center as Maria Santos.").wait_for()
+    assert axe(page) == []
+    screenshot(f"view-as-{first}")
+    page.set_viewport_size(PHONE)
+    page.reload()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.get_by_role("button", name="Stop").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="View as").wait_for()

@@ -135,7 +135,15 @@ def deletes(client, article):
     return not Article._base_manager.filter(pk=article.pk).exists()
 
 
+def views_as(client, role):
+    """Is the help center shown as a made-up person of the role?"""
+    answer = client.post(reverse("view_as"), {"role": role})
+    return answer.status_code == 302 and answer["Location"] == reverse("hc")
+
+
 ACTIONS = {
+    "view as an end user": lambda client, person, article: views_as(client, "end_user"),
+    "view as an agent": lambda client, person, article: views_as(client, "agent"),
     "read a public article": lambda client, person, article: (
         "Public" in client.get(f"/hc/en-us/sections/{article.section_id}", follow=True).text
     ),
