@@ -289,7 +289,8 @@ class SegmentForm(forms.ModelForm):
             pk=self.instance.pk,
             name=self.cleaned_data.get("name", ""),
             user_type=self.cleaned_data.get("user_type") or Segment.SIGNED_IN_USERS,
-            conditions=self.cleaned_data.get("conditions", []),
+            # Of the rows: a form with an error elsewhere has no cleaned conditions.
+            conditions=self.clean_conditions(),
         )
         draft._state.db = "default"
         return draft
