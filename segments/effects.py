@@ -20,7 +20,14 @@ from django.contrib.auth import get_user_model
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 
 from .conf import setting
-from .models import Audience, AudienceSegment, InheritsAudience, Segment, audience_fields
+from .models import (
+    Audience,
+    AudienceSegment,
+    InheritsAudience,
+    Segment,
+    audience_fields,
+    read_together,
+)
 from .querysets import Among, has_audience
 
 # Who one level admits: the members of any of these segments. None is everyone, empty is nobody.
@@ -373,10 +380,20 @@ class _Question:
 
     @cached_property
     def _segments(self) -> dict[int, Segment]:
-        return Segment.objects.using(self.using).in_bulk()
+        segments = Segment.objects.using(self.using)
+        return {segment.pk: segment for segment in read_together(segments, self.using)}
+
+    @cached_property
+    def _asked(self) -> dict[int, Q]:
+        return {}
 
     def _members(self, pk: int) -> Q:
         """The members of a segment, of its draft for a negative id, or the staff."""
+        if pk not in self._asked:
+            self._asked[pk] = self._find_members(pk)
+        return self._asked[pk]
+
+    def _find_members(self, pk: int) -> Q:
         if pk == STAFF:
             people = get_user_model()._base_manager.using(self.using).filter(setting("STAFF"))
         elif pk < 0:

@@ -73,6 +73,9 @@ class Segment(models.Model):
 
     objects = SegmentQuerySet.as_manager()
 
+    # What `read_together` found; None where it was not asked.
+    checked_conditions: list[Condition] | None = None
+
     # The version somebody tried to overwrite; set on the `current` of a StaleSegment.
     edited_version = 0
 
@@ -136,6 +139,8 @@ class Segment(models.Model):
 
     def read_conditions(self) -> list[Condition]:
         """The conditions in order, marked where one holds for nobody because it is broken."""
+        if self.checked_conditions is not None:
+            return self.checked_conditions
         return check_missing(read_conditions(self.conditions), self._state.db)
 
     def members(self) -> models.QuerySet[Any]:
@@ -193,6 +198,19 @@ class Segment(models.Model):
     def uses(self) -> list[models.QuerySet[Any]]:
         """What has an audience that names this segment: one non-empty queryset for each kind."""
         return uses_of(Audience.objects.filter(segments=self))
+
+
+def read_together(segments: Iterable[Segment], using: str | None = None) -> list[Segment]:
+    """The segments, each with its conditions read and checked: a query for each attribute in all.
+
+    For segments that were read for one question and are not edited.
+    """
+    segments = list(segments)
+    read = [read_conditions(segment.conditions) for segment in segments]
+    checked = iter(check_missing([condition for found in read for condition in found], using))
+    for segment, found in zip(segments, read, strict=True):
+        segment.checked_conditions = [next(checked) for _each in found]
+    return segments
 
 
 class SegmentPersonQuerySet(models.QuerySet["SegmentPerson"]):

@@ -18,7 +18,6 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from .conditions import check_missing, read_conditions
 from .models import (
     Audience,
     AudienceSegment,
@@ -27,6 +26,7 @@ from .models import (
     Segment,
     SegmentPerson,
     audience_fields,
+    read_together,
 )
 from .wording import sentences_of
 
@@ -214,16 +214,13 @@ def used_segments() -> set[Any]:
 
 def broken(segments: Iterable[Segment]) -> set[Any]:
     """The ids of those with a condition that holds for nobody, or with nothing that lets one in."""
-    found, owners, conditions = set(), [], []
     named = set(SegmentPerson.objects.in_force().values_list("segment", flat=True))
-    for segment in segments:
-        read = read_conditions(segment.conditions)
-        if not read and not segment.built_in and segment.pk not in named:
-            found.add(segment.pk)
-        owners += [segment.pk] * len(read)
-        conditions += read
-    checked = zip(owners, check_missing(conditions), strict=True)
-    return found | {pk for pk, condition in checked if condition.problem}
+    return {
+        segment.pk
+        for segment in read_together(segments)
+        if any(condition.problem for condition in segment.read_conditions())
+        or not (segment.read_conditions() or segment.built_in or segment.pk in named)
+    }
 
 
 def last_changes(segments: Iterable[Segment]) -> dict[str, Change]:

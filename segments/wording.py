@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 from django.utils.functional import Promise
@@ -10,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from .attributes import attributes
-from .conditions import Condition, check_missing, read_conditions
+from .conditions import Condition
 from .conf import setting
-from .models import Segment, SegmentPerson
+from .models import Segment, SegmentPerson, read_together
 
 # So many values or people are named in a sentence; the others are counted.
 AT_MOST = 3
@@ -25,10 +26,8 @@ def label_of(attribute: str) -> str:
 
 def sentences_of(segments: Iterable[Segment]) -> dict[Any, str]:
     """Segment id -> who is in it, for all segments with a constant number of queries."""
-    segments = list(segments)
-    read = {segment.pk: read_conditions(segment.conditions) for segment in segments}
-    checked = iter(check_missing([c for found in read.values() for c in found]))
-    conditions = {pk: [next(checked) for _each in found] for pk, found in read.items()}
+    segments = read_together(copy(segment) for segment in segments)
+    conditions = {segment.pk: segment.read_conditions() for segment in segments}
     labels = _labels(c for found in conditions.values() for c in found)
     people = _people(segments)
     return {s.pk: _sentence(s, conditions[s.pk], labels, people.get(s.pk, {})) for s in segments}
