@@ -176,6 +176,9 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = DEMO or DEBUG or TESTING
 
+# A segment may name thousands of organizations, each of which is a field of its form.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
+
 # Never below a public folder: helpcenter.views.attachment serves attachments after the check.
 MEDIA_ROOT = DATA_DIR / "attachments"
 SENDFILE_ROOT = str(MEDIA_ROOT)

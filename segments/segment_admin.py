@@ -445,8 +445,10 @@ def _show_typed_as_rows(form: SegmentForm) -> None:
     form.rows = type(form.rows)(
         prefix="conditions", initial=[each for each in kept if not each.get("DELETE")]
     )
+    known = {str(each["person"].pk): each["person"] for each in named}
     form.people = type(form.people)(
         prefix="people",
+        form_kwargs={"known": known},
         initial=[
             {**each, "user": str(each["person"].pk)} for each in named if not each.get("DELETE")
         ],

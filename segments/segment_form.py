@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,8 @@ from .querysets import Among
 from .recollection import State, state_of
 from .wording import label_of, sentence_of
 
-MOST_ROWS = 100
+# More named people than this are managed by the API.
+MOST_ROWS = 1000
 
 
 class ConditionForm(forms.Form):
@@ -145,11 +146,15 @@ class PersonForm(forms.Form):
         ),
     )
 
+    def __init__(self, *args: Any, known: dict[str, Any], **kwargs: Any) -> None:
+        """`known` holds the people of all rows by id as text: one query instead of one for each."""
+        super().__init__(*args, **kwargs)
+        self.known = known
+
     @property
     def person(self) -> Any:
         """The person whom the row is about; None in a row that is to be filled in."""
-        pk = self["user"].value()
-        return _person(pk) if pk else None
+        return self.known.get(str(self["user"].value()))
 
     def clean(self) -> dict[str, Any]:
         """`person` is who is named; without one the row says nothing."""
@@ -157,7 +162,7 @@ class PersonForm(forms.Form):
         if cleaned.get(DELETION_FIELD_NAME):
             return cleaned
         if cleaned.get("user"):
-            cleaned["person"] = _person(cleaned["user"])
+            cleaned["person"] = self.known.get(cleaned["user"])
             if cleaned["person"] is None:
                 raise ValidationError(_("This person does not exist any more. Remove the row."))
         elif typed := cleaned.get("add", "").strip():
@@ -170,11 +175,19 @@ class PersonForm(forms.Form):
         return cleaned
 
 
-def _person(pk: Any) -> Any:
-    try:
-        return get_user_model()._base_manager.filter(pk=pk).first()
-    except (ValueError, OverflowError, ValidationError):
-        return None
+def _people_with(ids: Iterable[str]) -> dict[str, Any]:
+    """Id as text -> person, for those who exist. What can be no id is left out."""
+    pk = get_user_model()._meta.pk
+    asked = []
+    for each in ids:
+        try:
+            value = pk.to_python(each)
+            pk.run_validators(value)
+        except (ValidationError, ValueError, OverflowError):
+            continue
+        asked.append(value)
+    people = get_user_model()._base_manager
+    return {str(person.pk): person for person in people.filter(Among("pk", asked))} if asked else {}
 
 
 def _rows(form: type[forms.Form]) -> Any:
@@ -219,7 +232,11 @@ class SegmentForm(forms.ModelForm):
         self.rows = _rows(ConditionForm)(
             data, prefix="conditions", initial=_initial_conditions(state)
         )
-        self.people = _rows(PersonForm)(data, prefix="people", initial=_initial_people(state))
+        named = _initial_people(state)
+        ids = [row["user"] for row in named] if data is None else _posted_ids(data)
+        self.people = _rows(PersonForm)(
+            data, prefix="people", initial=named, form_kwargs={"known": _people_with(ids)}
+        )
 
     def is_valid(self) -> bool:
         """The form and each of its rows."""
@@ -392,6 +409,12 @@ def _initial_conditions(state: State | None) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _posted_ids(data: Any) -> list[str]:
+    return [
+        text for name, text in data.items() if name.startswith("people-") and name.endswith("-user")
+    ]
 
 
 def _initial_people(state: State | None) -> list[dict[str, Any]]:

@@ -1,10 +1,13 @@
 """Segments in the admin: conflicts, refusals, history."""
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Organization, Tag
+from segments import segment_list
 from segments.models import Audience, Segment
 from tests.factories_content import ArticleFactory
 
@@ -183,6 +186,29 @@ class TestRows:
         }
         assert cast["dan"] in segment.members()
 
+    def test_many_people_cost_one_query(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+
+        def queries():
+            with CaptureQueriesContext(connection) as captured:
+                admin.get(address(segment))
+            return len(captured)
+
+        segment.include(cast["dan"])
+        queries()  # compiles the rules
+        few = queries()
+        segment.include(*(cast[name] for name in ("maria", "omar", "nadia", "claire", "lena")))
+        assert queries() == few
+
+    def test_thousands_of_values_can_be_sent(self, admin, segment_of):
+        organizations = Organization.objects.bulk_create(
+            Organization(name=f"Company {number}") for number in range(1200)
+        )
+        ids = [each.pk for each in organizations]
+        sent = form_of(Segment(name="Many"), [("organization", "any", ids)])
+        assert admin.post(reverse("admin:segments_segment_add"), sent).status_code == 302
+        assert Segment.objects.get(name="Many").conditions[0]["values"] == ids
+
 
 class TestImpact:
     """A change of who is in shows what it does before it is stored."""
@@ -274,6 +300,11 @@ class TestReplacing:
 
 class TestList:
     """The list: who is in each segment, how many, where it is used, and who changed it."""
+
+    @pytest.fixture(autouse=True)
+    def patient(self, monkeypatch):
+        """However slow the machine, the page counts all members itself."""
+        monkeypatch.setattr(segment_list, "PATIENCE_OF_A_PAGE", 60)
 
     def rows(self, admin, **asked):
         answer = admin.get(reverse("admin:segments_segment_changelist"), asked)
