@@ -15,9 +15,12 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_out
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models.functions import Now
+from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -26,7 +29,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from accounts.models import Role
-from segments.attributes import Person, attributes
+from segments.attributes import attributes, made_up
 from segments.choosing import person_called, value_called
 from segments.ruleset import RulesUnavailable, Viewer, current_ruleset, viewer_for
 from segments.snapshot import SAFE_METHODS
@@ -38,6 +41,8 @@ SESSION_KEY = "view_as"
 LASTS = 3600
 PAGES = "/hc"
 VISITOR = "visitor"
+# The attributes that other staff than admins may make up.
+FOR_ALL_STAFF = {"language"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,17 @@ def seen_in(request: Any) -> Seen | None:
     if settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return None
     state = request.session.get(SESSION_KEY)
+    if state is None:
+        return None
+    seen = _seen_by_state(request, state)
+    if seen is None:
+        # Ended for good. A safe request cannot write before its snapshot has ended.
+        del request.session[SESSION_KEY]
+        transaction.on_commit(lambda: _record_end(state))
+    return seen
+
+
+def _seen_by_state(request: Any, state: Any) -> Seen | None:
     if not isinstance(state, dict) or state.get("until", 0) < time.time():
         return None
     real = request.user
@@ -123,12 +139,15 @@ def _seen_person(real: Viewer, pk: str) -> Seen | None:
 
 def _seen_profile(real: Viewer, profile: dict[str, Any]) -> Seen | None:
     role = profile.get("role", VISITOR)
-    values = {name: frozenset(named) for name, named in profile.get("values", {}).items()}
-    person = Person(
-        pk=0,
+    values = profile.get("values", {})
+    if not real.is_admin and set(values) - FOR_ALL_STAFF:
+        # Chosen by an admin who is none any more: the names would be shown in the banner.
+        return None
+    person = made_up(
+        {**values, "role": [role]},
+        "default",
         is_active=role != VISITOR,
         is_staff=role in (Role.AGENT, Role.LIGHT_AGENT),
-        values=values | {"role": frozenset([role])},
     )
     viewer = current_ruleset("default").viewer(person)
     return _narrowed(real, viewer, profile_words(profile), is_visitor=role == VISITOR)
@@ -258,7 +277,17 @@ def stop(request: HttpRequest) -> HttpResponse:
 
 
 def _end(request: HttpRequest) -> None:
-    state = request.session.pop(SESSION_KEY, None)
+    _record_end(request.session.pop(SESSION_KEY, None))
+
+
+def _record_end(state: Any) -> None:
     if isinstance(state, dict):
         record = state.get("record", 0)
         Viewing.objects.filter(pk=record, ended_at=None).update(ended_at=Now())
+
+
+@receiver(user_logged_out)
+def end_with_the_session(request: Any, **kwargs: Any) -> None:
+    """Signing out ends it, and is recorded as the end."""
+    if hasattr(request, "session"):
+        _end(request)

@@ -231,6 +231,55 @@ def read_person(pk: Any, using: str) -> Person:
     )
 
 
+def made_up(
+    values: Mapping[str, Iterable[Any]],
+    using: str,
+    *,
+    is_active: bool = True,
+    is_staff: bool = False,
+) -> Person:
+    """Somebody without a row who has these values of attributes, and what comes with them.
+
+    As with real people: whoever belongs to an organization has the tags that its people inherit.
+    A lookup for some people only is asked of the values that are columns of a person.
+    """
+    given = {name: frozenset(named) for name, named in values.items()}
+    columns = {
+        lookup.path: value
+        for name, named in given.items()
+        for lookup in attributes()[name].lookups
+        for value in named
+        if len(lookup.steps) == 1
+    }
+    found = {name: set(given.get(name, ())) for name in attributes()}
+    for name, attribute in attributes().items():
+        for lookup in attribute.lookups:
+            if lookup.only is None or lookup.only.check(columns, using):
+                found[name] |= _values_through(lookup, given, using)
+    return Person(
+        pk=0,
+        is_active=is_active,
+        is_staff=is_staff,
+        values={name: frozenset(named) for name, named in found.items() if named},
+    )
+
+
+def _values_through(lookup: Lookup, given: Mapping[str, Any], using: str) -> set[Any]:
+    """What the lookup finds for a made-up person whose related rows are named by the values."""
+    relation, _dunder, rest = lookup.path.partition("__")
+    found: set[Any] = set()
+    for name, named in given.items():
+        for way in attributes()[name].lookups:
+            first, _dunder, key = way.path.partition("__")
+            # Only what names the related row itself: a tag does not say whose tag it is.
+            if not rest or first != relation or "__" in key:
+                continue
+            related = lookup.steps[0].field.related_model._base_manager.using(using)
+            rows = related.filter(**{f"{key}__in": named, f"{rest}__isnull": False})
+            found.update(as_json(value) for value in rows.values_list(rest, flat=True))
+    return found
+
+
 def _stored(model_field: Any, text: str) -> Any:
     # Text stays as it is: to_python() may normalise it, and the database compares what it has.
     if isinstance(model_field, CharField | TextField):

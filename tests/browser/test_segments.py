@@ -261,6 +261,14 @@ def test_the_history_by_keyboard(admin, page, axe, screenshot):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+COVERED = """() => {
+    const focused = document.activeElement, bar = document.querySelector(".viewing");
+    const {top, bottom} = focused.getBoundingClientRect(), edge = bar.getBoundingClientRect();
+    return !bar.contains(focused) && bottom > 0 && top >= edge.top && bottom <= edge.bottom
+        && !focused.matches(".skip");
+}"""
+
+
 @pytest.mark.parametrize("first", ["sam", "ana"], ids=["admin", "agent"])
 def test_view_as(site, page, sign_in, django_user_model, axe, screenshot, first):
     sign_in(django_user_model.objects.get(email__startswith=first))
@@ -279,6 +287,11 @@ def test_view_as(site, page, sign_in, django_user_model, axe, screenshot, first)
     page.set_viewport_size(PHONE)
     page.reload()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    # Going back up by keyboard, the bar covers nothing that has the focus.
+    page.get_by_role("contentinfo").get_by_role("link").focus()
+    for _step in range(25):
+        page.keyboard.press("Shift+Tab")
+        assert not page.evaluate(COVERED)
     page.get_by_role("button", name="Stop").focus()
     page.keyboard.press("Enter")
     page.get_by_role("link", name="View as").wait_for()

@@ -8,8 +8,9 @@ from django.test import Client
 from django.urls import reverse
 
 from helpcenter import viewing
-from helpcenter.models import Article, Viewing
-from segments.models import Audience
+from helpcenter.models import Article, PermissionGroup, Viewing
+from segments.attributes import made_up, read_person
+from segments.models import Audience, Segment
 from tests.factories_content import ArticleFactory, SectionFactory
 from tests.helpcenter.test_audience_admin import client_of
 
@@ -54,6 +55,15 @@ def seen_by(*people):
     return {str(article) for article in found.titled()}
 
 
+def add_not_premium(section):
+    """A `none` condition: whoever lost a tag on the way would see more."""
+    condition = {"attribute": "tag", "operator": "none", "values": ["premium"]}
+    segment = Segment.objects.create(
+        name="Not premium", user_type="signed_in_users", conditions=[condition]
+    )
+    ArticleFactory(title="For not premium", section=section, audience=Audience.of(segment))
+
+
 @pytest.mark.parametrize("name", ALLOWED)
 @pytest.mark.parametrize("other", [*PEOPLE, "ines"])
 def test_never_upwards(cast, shelf, name, other):
@@ -91,9 +101,18 @@ def test_a_pinned_truth(cast, shelf):
         ({"role": "end_user", "language": "French"}, {"public", "signed in", "french"}),
         ({"role": "light_agent"}, {"public", "signed in", "staff"}),
         ({"role": "agent"}, {"public", "signed in", "staff", "full staff"}),
+        # End users inherit the tags of their organizations, staff do not.
+        ({"role": "end_user", "organization": "globex"}, {"public", "signed in", "premium"}),
+        (
+            {"role": "agent", "organization": "globex"},
+            {"public", "signed in", "staff", "full staff", "not premium"},
+        ),
     ],
 )
 def test_made_up_profiles(cast, shelf, profile, expected):
+    if "organization" in profile:
+        add_not_premium(shelf)
+        expected = expected | ({"not premium"} if profile["organization"] == "acme" else set())
     client = client_of(cast["ada"])
     assert start(client, **profile).status_code == 302
     assert titles(client, shelf) == {f"For {name}" for name in expected}
@@ -125,6 +144,41 @@ def test_other_staff_are_asked_for_no_names_of_organizations(cast):
     answer = start(client_of(cast["aki"]), role="end_user", organization="Acme")
     assert answer.status_code == 302
     assert Viewing.objects.get().profile == {"role": "end_user", "values": {}}
+
+
+@pytest.mark.parametrize("name", [*PEOPLE])
+def test_a_made_up_twin_is_like_the_person(cast, name):
+    """With the values that are somebody's own, everything that comes with them is the same."""
+    person = cast[name]
+    values = {
+        "role": [person.role],
+        "organization": list(person.organizations.values_list("id", flat=True)),
+        "group": list(person.agent_groups.values_list("id", flat=True)),
+        "tag": list(person.tags.values_list("name", flat=True)),
+        "language": [person.language] if person.language else [],
+    }
+    real = read_person(person.pk, "default")
+    assert made_up(values, "default").values == real.values
+
+
+@pytest.mark.parametrize("name", ["edda", "pia"])
+def test_rights_to_edit_show_no_draft_to_other_eyes(cast, shelf, segment_of, name):
+    group = PermissionGroup.objects.create(
+        name="Guides",
+        edit=Audience.of(segment_of["editors"]),
+        publish=Audience.of(segment_of["publishers"]),
+    )
+    ArticleFactory(
+        title="For editing",
+        section=shelf,
+        audience=Audience.everyone(),
+        draft=True,
+        permission_group=group,
+    )
+    client = client_of(cast[name])
+    assert "For editing" in titles(client, shelf)
+    start(client, person="maria@example.com")
+    assert titles(client, shelf) == {"For public", "For signed in"}
 
 
 class TestReadOnly:
@@ -173,6 +227,29 @@ class TestReadOnly:
         cast["omar"].is_active = False
         cast["omar"].save()
         assert "You see the help center as" not in client.get("/hc/en-us").content.decode()
+
+    def test_it_does_not_begin_again_by_itself(
+        self, client, cast, django_capture_on_commit_callbacks
+    ):
+        cast["omar"].is_active = False
+        cast["omar"].save()
+        with django_capture_on_commit_callbacks(execute=True):
+            client.get("/hc/en-us")
+        assert Viewing.objects.get().ended_at
+        cast["omar"].is_active = True
+        cast["omar"].save()
+        assert "You see the help center as" not in client.get("/hc/en-us").content.decode()
+
+    def test_signing_out_is_recorded_as_the_end(self, client):
+        client.post(reverse("account_logout"))
+        assert Viewing.objects.get().ended_at
+
+    def test_a_former_admin_is_shown_no_names_of_organizations(self, client, cast):
+        start(client, role="end_user", organization="Acme")
+        assert "End user, Acme" in client.get("/hc/en-us").content.decode()
+        cast["ada"].role = "agent"
+        cast["ada"].save()
+        assert "Acme" not in client.get("/hc/en-us").content.decode()
 
     def test_it_ends_when_the_person_becomes_an_admin(self, client, cast):
         cast["omar"].role = "admin"
