@@ -112,7 +112,11 @@ def measure(world: Any) -> dict[str, tuple[float, int]]:
             f"{pages}suggest/", {"row": "people-0", "people-0-add": person.email[:9]}
         ),
     }
-    return {page: timed(ask) for page, ask in asked.items()}
+    found = {}
+    for page, ask in asked.items():
+        found[page] = timed(ask)
+        print(f"    {page}: {found[page][0]:.0f} ms, {found[page][1]} queries", flush=True)
+    return found
 
 
 def posted(segment: Any, world: Any) -> dict[str, Any]:

@@ -662,23 +662,22 @@ def delete_file(instance: Attachment, **kwargs: Any) -> None:
         transaction.on_commit(lambda: storage.delete(name))
 
 
+def _somebody(words: Any) -> models.ForeignKey:
+    """A person, whose erasure leaves the record without a name."""
+    return models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=words,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="+",
+    )
+
+
 class Viewing(models.Model):
     """That somebody of the staff saw the help center as somebody else, or as a made-up profile."""
 
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=gettext_lazy("who"),
-        on_delete=models.SET_NULL,
-        null=True,
-        related_name="+",
-    )
-    person = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        verbose_name=gettext_lazy("as whom"),
-        on_delete=models.SET_NULL,
-        null=True,
-        related_name="+",
-    )
+    by = _somebody(gettext_lazy("who"))
+    person = _somebody(gettext_lazy("as whom"))
     # {"role": …, "values": {attribute: [values]}}; NULL for a person.
     profile = models.JSONField(gettext_lazy("made-up profile"), null=True)
     started_at = models.DateTimeField(gettext_lazy("from"), db_default=Now())

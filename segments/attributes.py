@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.core.signals import setting_changed
+from django.core.validators import ProhibitNullCharactersValidator
 from django.db import connections, models
 from django.db.models import (
     BooleanField,
@@ -110,6 +111,8 @@ class Attribute:
                 params={"value": value, "attribute": self.name},
             )
         cleaned = self.last.field.to_python(value)
+        # Text to Python and SQLite, and an error of PostgreSQL wherever it is asked for.
+        ProhibitNullCharactersValidator()(cleaned)
         # A number beyond the column's range would be an error of the database, for everybody.
         self.last.field.run_validators(cleaned)
         return as_json(cleaned)

@@ -5,8 +5,6 @@ Nothing that lets more people see something is stored before somebody has seen w
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -22,13 +20,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .choosing import person_called
-from .effects import Admission, Effect, effect_of_moves
+from .confirmation import is_confirmed, question
+from .effects import Admission, Becomes, Effect, effect_of_moves
 from .explain import ancestry
 from .forms import AudienceField
 from .models import Audience, InheritsAudience, Segment
+from .moving import admission_of, move_all
 from .querysets import Among, has_audience
 from .ruleset import viewer_for
-from .segment_admin import impact_words, posted
 
 
 class Unconfirmed(Exception):  # noqa: N818  (no error: a question to whoever changes something)
@@ -37,22 +36,6 @@ class Unconfirmed(Exception):  # noqa: N818  (no error: a question to whoever ch
     def __init__(self, effect: Effect, before: str, after: str, seen: str) -> None:
         self.effect, self.before, self.after, self.seen = effect, before, after, seen
         super().__init__(after)
-
-
-def admission_of(audience: Audience) -> Admission:
-    """Whom an audience admits, as effects are asked by."""
-    if audience.pk == Audience.EVERYONE:
-        return None
-    return frozenset(audience.segments.values_list("pk", flat=True))
-
-
-def audience_for(admission: Admission) -> Audience:
-    """The audience that admits these."""
-    if admission is None:
-        return Audience.everyone()
-    if not admission:
-        return Audience.nobody()
-    return Audience.of(*Segment.objects.filter(pk__in=admission))
 
 
 def is_admin(request: HttpRequest) -> bool:
@@ -79,7 +62,7 @@ class AudiencePicker(admin.ModelAdmin):
         form = super().get_form(request, obj, *args, **kwargs)
         picker = form.base_fields.get("audience")
         if obj is not None and picker is not None and has_audience(type(obj)):
-            picker.help_text = restricted_above(obj)
+            picker.help_text = restricted_above(obj, named=is_admin(request))
         return form
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -101,9 +84,8 @@ class AudiencePicker(admin.ModelAdmin):
         before, after = (
             "; ".join(str(getattr(each, name)) for name in picked) for each in (stored, obj)
         )
-        seen = fingerprint(obj.pk, before, after, effect)
-        confirmed = request.POST.get("_seen") == seen
-        if not confirmed or (effect.widens and request.POST.get("_widen") != "yes"):
+        seen = effect.fingerprint(obj.pk, before, after)
+        if not is_confirmed(request, seen, effect.widens):
             raise Unconfirmed(effect, before, after, seen)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -112,12 +94,12 @@ class AudiencePicker(admin.ModelAdmin):
             # Of its own: what was written before the question was asked is undone.
             with transaction.atomic():
                 return super().changeform_view(request, *args, **kwargs)
-        except Unconfirmed as question:
-            return self._ask(request, question)
+        except Unconfirmed as asked:
+            return self._ask(request, asked)
 
-    def _ask(self, request: HttpRequest, question: Unconfirmed, **more: Any) -> HttpResponse:
+    def _ask(self, request: HttpRequest, asked: Unconfirmed) -> HttpResponse:
         """The page that shows an impact, with all that was sent, to be sent again."""
-        words = impact_words(question.effect)
+        words = question(request, asked.effect, asked.seen, asked.effect.widens)
         if not is_admin(request):
             # Who is in a segment is for admins; how many it concerns is for whoever publishes.
             words |= {"gainers": [], "losers": []}
@@ -125,44 +107,33 @@ class AudiencePicker(admin.ModelAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("What this change does"),
-            "before": question.before,
-            "after": question.after,
-            "widens": question.effect.widens,
-            "unconfirmed": "_seen" in request.POST,
-            "seen": question.seen,
-            "posted": posted(request),
+            "before": asked.before,
+            "after": asked.after,
             "files": [(name, str(file)) for name, file in request.FILES.items()],
             "cancel": request.get_full_path(),
             **words,
-            **more,
         }
         return TemplateResponse(request, "admin/segments/audience_impact.html", context)
 
 
-def _always(admission: Admission) -> Callable[[Admission], Admission]:
+def _always(admission: Admission) -> Becomes:
     return lambda _old: admission
 
 
-def restricted_above(thing: Any) -> str:
-    """What the ancestors of a thing already restrict, in words."""
+def restricted_above(thing: Any, named: bool) -> str:
+    """What the ancestors of a thing already restrict, in words.
+
+    Whom they are shown to is `named` to admins only: others may publish the thing, not those.
+    """
     above = [each for each in ancestry(thing)[:-1] if has_audience(type(each))]
     limits = [
-        _("%(kind)s “%(name)s”: %(audience)s")
-        % {"kind": each._meta.verbose_name, "name": each, "audience": each.audience}
+        f"{each._meta.verbose_name} “{each}”" + (f": {each.audience}" if named else "")
         for each in above
         if each.audience_id != Audience.EVERYONE
     ]
     if not limits:
         return _("Nothing above restricts it further.")
     return _("What is above restricts it, too: %s.") % "; ".join(limits)
-
-
-def fingerprint(*figures: Any) -> str:
-    """Stands for a change and for what was said of it."""
-    *said, effect = figures
-    counts = [tuple(each.counts.items()) for each in effect.content]
-    text = repr([*map(str, said), effect.gains, effect.loses, counts])
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # Many at once -------------------------------------------------------------------------------------
@@ -231,9 +202,8 @@ class ChangesAudiences(AudiencePicker):
         effect = effect_of_moves(chosen, {"audience": form.becomes})
         how = dict(form.fields["how"].choices)[form.cleaned_data["how"]]  # type: ignore[attr-defined]
         after = f"{how}: {form.cleaned_data['audience']}"
-        seen = fingerprint(sorted(pks), after, effect)
-        confirmed = request.POST.get("_seen") == seen
-        if not confirmed or (effect.widens and request.POST.get("_widen") != "yes"):
+        seen = effect.fingerprint(sorted(pks), after)
+        if not is_confirmed(request, seen, effect.widens):
             before = f"{len(pks)} {self.opts.verbose_name_plural}"
             return self._ask(request, Unconfirmed(effect, before, after, seen))
         changed = move_all(chosen, form.becomes)
@@ -254,18 +224,6 @@ class ChangesAudiences(AudiencePicker):
             "across": request.POST.get("select_across", "0"),
         }
         return TemplateResponse(request, "admin/segments/bulk_audience.html", context)
-
-
-def move_all(rows: QuerySet[Any], becomes: Callable[[Admission], Admission]) -> int:
-    """Give rows of one model other audiences: one statement for each that there is. All or none."""
-    with transaction.atomic():
-        found = Audience.objects.filter(pk__in=rows.order_by().values("audience").distinct())
-        new = {audience: audience_for(becomes(admission_of(audience))) for audience in found}
-        return sum(
-            rows.filter(audience=old).update(audience=audience)
-            for old, audience in new.items()
-            if audience != old
-        )
 
 
 class AudienceFilter(admin.SimpleListFilter):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.admin.sites import site
+from django.contrib.admin.sites import AdminSite, site
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import BooleanField, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from .attributes import Attribute, as_json
+from .querysets import Among
 from .wording import label_of
 
 # So many suggestions are shown; a list that is shorter is offered as it is.
@@ -35,7 +36,8 @@ def suggest(attribute: Attribute, text: str, request: Any) -> list[str]:
         return [name for _value, name in choices if text.casefold() in name.casefold()]
     if not attribute.is_listed or len(text) < SHORTEST:
         return []
-    return [str(row) for row in _search(attribute.last.model, text, request)[:AT_MOST]]
+    rows = attribute.last.model._default_manager.all()
+    return [str(row) for row in searched(rows, text, request)[:AT_MOST]]
 
 
 def value_called(attribute: Attribute, text: str) -> Any:
@@ -56,9 +58,8 @@ def suggest_people(text: str, request: Any) -> list[tuple[str, str]]:
     """(what to type, name) of some people who go on as the text does."""
     if len(text) < SHORTEST:
         return []
-    return [
-        (str(p.get_username()), str(p)) for p in _search(get_user_model(), text, request)[:AT_MOST]
-    ]
+    people = searched(get_user_model()._base_manager.all(), text, request)[:AT_MOST]
+    return [(str(person.get_username()), str(person)) for person in people]
 
 
 def person_called(text: str) -> Any:
@@ -84,14 +85,37 @@ def _is_name(row: Any, text: str) -> bool:
     return str(row).casefold() == text.strip().casefold()
 
 
-def _search(model: Any, text: str, request: Any) -> QuerySet[Any]:
-    """As the model's own page of the admin searches: that is where a site says what is fast."""
-    rows = model._default_manager.order_by("pk")
-    registered = site._registry.get(model)
-    if registered is None or not registered.search_fields:
-        return rows.filter(_any_field(model, text, "istartswith"))
-    found, has_duplicates = registered.get_search_results(request, rows, text)
-    return found.distinct() if has_duplicates else found
+def searched(
+    rows: QuerySet[Any], text: str, request: Any, where: AdminSite = site
+) -> QuerySet[Any]:
+    """Those that the admin's own list of the model finds: there a site says what is fast.
+
+    By id. Without a text all of them; without such a list those whose name begins with it.
+    """
+    registered = where._registry.get(rows.model)
+    if not text:
+        return rows.order_by("pk")
+    if registered is None or not registered.get_search_fields(request):
+        return rows.filter(_any_field(rows.model, text, "istartswith")).order_by("pk")
+    found, has_duplicates = registered.get_search_results(request, rows.order_by(), text)
+    if has_duplicates:
+        found = rows.filter(pk__in=found.values("pk"))
+    return found.order_by("pk")
+
+
+def people_with(ids: Iterable[str]) -> dict[str, Any]:
+    """Id as text -> person, for those who exist. What can be no id is left out."""
+    pk = get_user_model()._meta.pk
+    asked = []
+    for each in ids:
+        try:
+            value = pk.to_python(each)
+            pk.run_validators(value)
+        except (ValidationError, ValueError, OverflowError):
+            continue
+        asked.append(value)
+    people = get_user_model()._base_manager
+    return {str(person.pk): person for person in people.filter(Among("pk", asked))} if asked else {}
 
 
 def _called(model: Any, text: str) -> list[Any]:

@@ -9,15 +9,17 @@ constant number of queries however many people and articles there are.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from itertools import compress
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Count, Func, Q, QuerySet, Value, When
 
 from .conf import setting
 from .models import (
@@ -122,6 +124,12 @@ class Effect:
         """Somebody, or every visitor, sees more."""
         return bool(self.gains) or any(each.counts["becomes_public"] for each in self.content)
 
+    def fingerprint(self, *said: Any) -> str:
+        """Stands for a change and for the figures that were shown of it, in a confirmation."""
+        counts = [tuple(each.counts.items()) for each in self.content]
+        text = repr([*said, self.gains, self.loses, counts])
+        return hashlib.sha256(text.encode()).hexdigest()
+
     @property
     def changes_nothing(self) -> bool:
         """Nobody sees more or less."""
@@ -133,13 +141,11 @@ def effect_of_draft(segment: Segment, after: QuerySet[Any]) -> Effect:
     return _Question(drafts={segment.pk: after}, using=segment._state.db).answer()
 
 
-def effect_of_move(rows: QuerySet[Any], becomes: Becomes) -> Effect:
-    """What everybody sees more or less of when these rows of one model get other audiences."""
-    return effect_of_moves(rows, {"audience": becomes})
-
-
 def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
-    """The same for rows with several audiences: `becomes` has one entry for each that changes."""
+    """What everybody sees more or less of when these rows of one model get other audiences.
+
+    `becomes` has one entry for each audience of theirs that changes, by the name of its field.
+    """
     pks = frozenset(rows.values_list("pk", flat=True))
     moves = [Move(how, rows.model, pks, name) for name, how in becomes.items()]
     return _Question(moves=moves, using=rows.db).answer()
@@ -160,6 +166,14 @@ def replacing(segment: int, by: int) -> Becomes:
         return admission - {segment} | {by}
 
     return becomes
+
+
+class Class(NamedTuple):
+    """People who are in the same of the segments that a change is about."""
+
+    signature: str
+    memberships: frozenset[int]
+    how_many: int
 
 
 class _Question:
@@ -196,13 +210,13 @@ class _Question:
         kinds = [(model, name, groups) for model, name, groups in kinds if groups]
         changed = {group for _model, _name, groups in kinds for group in groups}
         classes = self._classes(changed)
-        gaining, gains = _count(changed, classes, self._gains)
-        losing, loses = _count(changed, classes, self._loses)
+        gaining, gainers = _concerning(changed, classes, self._gains)
+        losing, losers = _concerning(changed, classes, self._loses)
         return Effect(
-            gains=gains,
-            loses=loses,
-            gainers=self._people(gaining, gained=True),
-            losers=self._people(losing, gained=False),
+            gains=sum(each.how_many for each in gainers),
+            loses=sum(each.how_many for each in losers),
+            gainers=self._people(changed, gainers),
+            losers=self._people(changed, losers),
             content=[
                 ContentEffect(
                     model,
@@ -259,20 +273,14 @@ class _Question:
 
     def _touched(self, rows: Any, model: Any, name: str, columns: list[str]) -> Any:
         """Only the rows that the change can touch, so that a large world is not read for it."""
-        segments = [*self.drafts, *([self.replaced] if self.replaced else [])]
-        if segments:
-            ids = [pk for pk, named in self.admissions.items() if named and named & {*segments}]
-            touched = Q(Among(f"{name}_id", ids)) if ids else Q(pk__in=[])
-        else:
-            touched = Q(pk__in=[])
+        segments = {*self.drafts, *([self.replaced] if self.replaced else [])}
+        ids = [pk for pk, named in self.admissions.items() if named and named & segments]
+        touched = _among(f"{name}_id", ids)
         for move in self.moves:
             if move.model is model and move.name == name:
-                touched |= Q(Among("pk", sorted(move.pks or ()))) if move.pks else Q(pk__in=[])
-        if not columns:
-            return rows.filter(touched)
-        for column, parent in zip(columns, model.audience_parents, strict=True):
-            changed = self._changed(model._meta.get_field(parent))
-            touched |= Q(Among(column, changed)) if changed else Q(pk__in=[])
+                touched |= _among("pk", sorted(move.pks or ()))
+        for column, parent in zip(columns, model.audience_parents if columns else [], strict=True):
+            touched |= _among(column, self._changed(model._meta.get_field(parent)))
         return rows.filter(touched)
 
     def _changed(self, parent: Any) -> list[Any]:
@@ -335,30 +343,43 @@ class _Question:
 
     # People -----------------------------------------------------------------------------------
 
-    def _classes(self, groups: Collection[Group]) -> list[tuple[frozenset[Any], int]]:
-        """(which segments they are in, how many): the people whom the change could concern.
-
-        A segment with a draft counts twice: its id for before, and the negative id for after.
-        """
+    def _classes(self, groups: Collection[Group]) -> list[Class]:
+        """The people whom the change could concern, by which of the segments they are in."""
         if not groups:
             return []
-        bits = {f"in_{place}": pk for place, pk in enumerate(sorted(self._involved(groups)))}
-        annotations = {
-            name: Case(
-                When(self._members(pk), then=Value(1)),
-                default=Value(0),
-                output_field=IntegerField(),
-            )
-            for name, pk in bits.items()
-        }
-        rows = self._concerned(groups).annotate(**annotations).order_by()
-        counted = rows.values(*bits).annotate(how_many=Count("pk"))
+        involved = self._involved(groups)
+        rows = self._concerned().annotate(signature=self._signature(involved)).order_by()
         return [
-            (frozenset(pk for name, pk in bits.items() if row[name]), row["how_many"])
-            for row in counted
+            Class(signature, frozenset(compress(involved, map(int, signature))), how_many)
+            for signature, how_many in rows.values_list("signature").annotate(Count("pk"))
         ]
 
-    def _involved(self, groups: Collection[Group]) -> set[int]:
+    def _signature(self, involved: list[int]) -> Func:
+        """A text of "1" and "0": in which of the segments somebody is.
+
+        One expression, so that each segment is asked about once, however many groups name it.
+        """
+        bits = [
+            Case(When(self._members(pk), then=Value("1")), default=Value("0")) for pk in involved
+        ]
+        return Func(
+            *bits,
+            Value(""),
+            template="(%(expressions)s)",
+            arg_joiner=" || ",
+            output_field=CharField(),
+        )
+
+    def _people(self, groups: Collection[Group], classes: list[Class]) -> QuerySet[Any]:
+        """The people of these classes."""
+        people = self._concerned()
+        if not classes:
+            return people.none()
+        people = people.alias(signature=self._signature(self._involved(groups)))
+        return people.filter(Among("signature", [each.signature for each in classes]))
+
+    def _involved(self, groups: Collection[Group]) -> list[int]:
+        """The segments that decide, in a fixed order. One with a draft is two: id and `_after`."""
         named = {
             pk
             for group in groups
@@ -366,9 +387,9 @@ class _Question:
             for s in chain
             for pk in s
         }
-        return named | {_after(pk) for pk in self.drafts}
+        return sorted(named | {_after(pk) for pk in self.drafts})
 
-    def _concerned(self, groups: Collection[Group]) -> QuerySet[Any]:
+    def _concerned(self) -> QuerySet[Any]:
         people = get_user_model()._base_manager.using(self.using).filter(setting("ACTIVE"))
         if not self.drafts:
             return people
@@ -419,25 +440,6 @@ class _Question:
             for level in chain
         )
 
-    def _people(self, groups: Collection[Group], gained: bool) -> QuerySet[Any]:
-        """The people who gain (or lose) something of the groups."""
-        people = self._concerned(groups)
-        found = Q(pk__in=[])
-        for group in groups:
-            before = self._admitted(group.before, after=False)
-            after = self._admitted(group.after, after=True)
-            found |= after & ~before if gained else before & ~after
-        return people.filter(found)
-
-    def _admitted(self, chain: Chain, after: bool) -> Q:
-        admitted = ~Q(pk__in=[])
-        for level in chain:
-            any_of = Q(pk__in=[])
-            for pk in level:
-                any_of |= self._members(_after(pk) if after and pk in self.drafts else pk)
-            admitted &= any_of
-        return admitted
-
 
 def _after(pk: int) -> int:
     # -1 is taken by the staff; built-in segments, whose ids are small, have no drafts.
@@ -479,18 +481,18 @@ def _kinds_with_audiences() -> list[tuple[Any, str]]:
     return [(each.model, each.name) for each in audience_fields() if each.model not in holders]
 
 
-def _count(
+def _concerning(
     groups: Collection[Group],
-    classes: list[tuple[frozenset[int], int]],
+    classes: list[Class],
     concerns: Callable[[Group, frozenset[int]], bool],
-) -> tuple[set[Group], int]:
-    """The groups of which somebody gains (or loses) something, and how many people do of any."""
+) -> tuple[set[Group], list[Class]]:
+    """The groups of which somebody gains (or loses) something, and the people who do of any."""
     found: set[Group] = set()
-    people = 0
-    for memberships, how_many in classes:
-        theirs = {group for group in groups if concerns(group, memberships)}
-        found |= theirs
-        people += how_many if theirs else 0
+    people = []
+    for each in classes:
+        if theirs := {group for group in groups if concerns(group, each.memberships)}:
+            found |= theirs
+            people.append(each)
     return found, people
 
 
@@ -513,10 +515,14 @@ def _content(
         place = Q(**{f"{name}_id": audience})
         for column, values in zip(columns, zip(*ids, strict=True), strict=True):
             known = sorted({value for value in values if value is not None})
-            somewhere = Q(Among(column, known)) if known else Q(pk__in=[])
+            somewhere = _among(column, known)
             place &= somewhere | Q(**{column: None}) if None in values else somewhere
         found |= place
     return rows.filter(found)
+
+
+def _among(column: str, ids: list[Any]) -> Q:
+    return Q(Among(column, ids)) if ids else Q(pk__in=[])
 
 
 def _by_audience(groups: Places, wanted: set[Group]) -> dict[int, list[tuple[Any, ...]]]:

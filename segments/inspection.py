@@ -13,10 +13,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -24,11 +25,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .audience_admin import is_admin
-from .choosing import person_called
+from .choosing import person_called, searched
 from .explain import explain
-from .models import Restricted
+from .models import Restricted, Segment, read_together
 from .reach import reach_of
 from .recollection import history_of
+from .segment_list import uses_by_kind
 
 PER_PAGE = 50
 # So many lines are sent at once to whoever fetches a long list part by part.
@@ -110,22 +112,11 @@ class Inspects(admin.ModelAdmin):
 def listing(request: HttpRequest, rows: QuerySet[Any], site: admin.AdminSite) -> dict[str, Any]:
     """The rows that were searched for, one page of them, for the template."""
     text = request.GET.get("q", "").strip()[:200]
-    rows = searched(request, rows, text, site)
+    rows = searched(rows, text, request, site)
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("p"))
     query = request.GET.copy()
     query.pop("p", None)
     return {"page": page, "q": text, "query": query.urlencode(), "export": query.urlencode()}
-
-
-def searched(
-    request: HttpRequest, rows: QuerySet[Any], text: str, site: admin.AdminSite
-) -> QuerySet[Any]:
-    """Those that the admin's own list of the model would find, by id."""
-    registered = site._registry.get(rows.model)
-    if text and registered is not None:
-        found, _has_duplicates = registered.get_search_results(request, rows.order_by(), text)
-        rows = rows.filter(pk__in=found.values("pk"))
-    return rows.order_by("pk")
 
 
 def as_csv(
@@ -229,7 +220,7 @@ class ExplainsAccess(Inspects):
         thing = self.inspected(request, object_id)
         why = self._why(request)
         text = request.GET.get("q", "").strip()[:200]
-        rows = searched(request, getattr(reach_of(thing), why), text, self.admin_site)
+        rows = searched(getattr(reach_of(thing), why), text, request, self.admin_site)
         head, reason = [_("Person"), _("User name"), _("Why")], str(self.REASONS[why])
         return as_csv(
             request,
@@ -248,12 +239,10 @@ class ExplainsAccess(Inspects):
         thing = self.inspected(request, object_id)
         form = ExplainForm(request.GET if "person" in request.GET else None)
         explanation = None
-        counts: dict[Any, int] = {}
+        others: dict[Any, dict[str, Any]] = {}
         if form.is_bound and form.is_valid():
             explanation = explain(form.cleaned_data["person"], thing)
-            for level in explanation.chain:
-                for reason in level.segments:
-                    counts[reason.segment.pk] = reason.segment.members().count()
+            others = _others([r.segment for level in explanation.chain for r in level.segments])
         return self.page(
             request,
             "explain",
@@ -261,8 +250,24 @@ class ExplainsAccess(Inspects):
             title=_("Who sees “%s”, and why") % thing,
             form=form,
             explanation=explanation,
-            counts=counts,
+            others=others,
         )
+
+
+def _others(segments: list[Segment]) -> dict[Any, dict[str, Any]]:
+    """Segment id -> how many people, and what else, a change of the segment would concern."""
+    together = read_together({segment.pk: segment for segment in segments}.values())
+    people = get_user_model()._base_manager.aggregate(
+        **{
+            f"in_{each.pk}": Count("pk", filter=Q(pk__in=each.members().values("pk")))
+            for each in together
+        }
+    )
+    uses = uses_by_kind(together)
+    return {
+        each.pk: {"people": people[f"in_{each.pk}"], "uses": uses.get(each.pk, [])}
+        for each in together
+    }
 
 
 class PersonAccess(Inspects):
@@ -312,7 +317,7 @@ class PersonAccess(Inspects):
         person = self.inspected(request, object_id)
         model = self._kinds()[self._kind(request)]
         text = request.GET.get("q", "").strip()[:200]
-        rows = searched(request, self._rows(person, model), text, self.admin_site)
+        rows = searched(self._rows(person, model), text, request, self.admin_site)
         head = [_("Id"), str(model._meta.verbose_name)]
         name = f"visible-to-{person.pk}"
         return as_csv(request, rows, head, lambda row: [str(row.pk), str(row)], name)

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from .attributes import attributes
+from .choosing import people_with
 from .conditions import Condition, read_conditions
 from .models import Audience, Change, Segment, SegmentPerson, audience_fields
 from .wording import label_of, labels_for, words_for
@@ -190,8 +190,7 @@ def _people(changes: Iterable[Change]) -> dict[str, str]:
     for change in changes:
         if change.field == "people":
             ids |= {_named(text)[0] for text in (change.before, change.after) if text}
-    found = get_user_model()._base_manager.filter(pk__in=[pk for pk in ids if pk and pk.isdigit()])
-    return {str(person.pk): str(person) for person in found}
+    return {pk: str(person) for pk, person in people_with(ids).items()}
 
 
 def _person(text: str, people: dict[str, str]) -> str:
@@ -238,8 +237,7 @@ def differences(one: State, other: State) -> list[tuple[str, str, str]]:
     """(field, in the one, in the other) in words, for all that differs."""
     labels = labels_for(c for s in (one, other) for c in read_conditions(s.conditions))
     ids = {user for state in (one, other) for user, _kind in state.people}
-    known = get_user_model()._base_manager.filter(pk__in=[pk for pk in ids if pk.isdigit()])
-    people = {str(person.pk): str(person) for person in known}
+    people = {pk: str(person) for pk, person in people_with(ids).items()}
 
     def words(state: State, name: str) -> str:
         if name == "conditions":

@@ -21,16 +21,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .attributes import attributes
-from .choosing import suggest, suggest_people
-from .effects import Effect, effect_of_draft, effect_of_replacing
-from .models import Audience, Segment, audience_fields
+from .choosing import searched, suggest, suggest_people
+from .confirmation import SHOWN_AT_MOST, is_confirmed, question, titled
+from .effects import effect_of_draft, effect_of_replacing
+from .models import Segment
+from .moving import replace_segment
 from .recollection import State, differences, moments_of
 from .refusing import RefusesGracefully
 from .segment_form import SegmentForm
 from .segment_list import SegmentList, count_members
 from .wording import sentence_of
 
-SHOWN_AT_MOST = 30
 LISTED_USES = 100
 MOMENTS = 50
 
@@ -117,7 +118,7 @@ class SegmentAdmin(RefusesGracefully):
         if "_draft" in request.POST or not form.is_valid():
             return self._form(request, form)
         if form.stored is not None and form.changes_members:
-            return self._after_confirmation(request, form)
+            return self._after_confirmation(request, form, form.stored)
         return self._stored(request, form)
 
     def draft_view(self, request: HttpRequest, object_id: str | None = None) -> HttpResponse:
@@ -147,8 +148,7 @@ class SegmentAdmin(RefusesGracefully):
     def _segment(self, request: HttpRequest, object_id: str) -> Segment:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        pk = int(object_id) if object_id.isdecimal() and len(object_id) < 19 else None
-        segment = self.get_queryset(request).filter(pk=pk).first()
+        segment = self.get_queryset(request).filter(pk=_number(object_id)).first()
         if segment is None:
             raise Http404
         return segment
@@ -189,7 +189,7 @@ class SegmentAdmin(RefusesGracefully):
         if not count:
             warnings = [_("Nobody is in this segment."), *warnings]
         wanted = request.POST.get("search", "").strip().replace("\0", "")
-        people = self._searched(request, members, wanted)
+        people = searched(members, wanted, request)
         return {
             "count": count,
             "people": people.order_by("pk")[:SHOWN_AT_MOST],
@@ -197,14 +197,6 @@ class SegmentAdmin(RefusesGracefully):
             "sentence": sentence,
             "search": wanted,
         }
-
-    def _searched(self, request: HttpRequest, people: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Those of the people whom the page of people would find."""
-        registered = self.admin_site._registry.get(people.model)
-        if not text or registered is None:
-            return people
-        found, has_duplicates = registered.get_search_results(request, people, text)
-        return found.distinct() if has_duplicates else found
 
     def _built_in(self, request: HttpRequest, segment: Segment) -> HttpResponse:
         if request.method == "POST":
@@ -215,29 +207,26 @@ class SegmentAdmin(RefusesGracefully):
 
     # Impact -----------------------------------------------------------------------------------
 
-    def _after_confirmation(self, request: HttpRequest, form: SegmentForm) -> HttpResponse:
+    def _after_confirmation(
+        self, request: HttpRequest, form: SegmentForm, stored: Segment
+    ) -> HttpResponse:
         """Store what was confirmed as it is now; otherwise show what it would do."""
-        before, after = form.stored.members(), form.members  # type: ignore[union-attr]
-        effect = effect_of_draft(form.instance, after)
-        joins, leaves = _without(after, before), _without(before, after)
-        figures = [joins.count(), leaves.count(), effect.gains, effect.loses]
-        widens = effect.widens or bool(form.widens_later) or bool(figures[0])
-        confirmed = request.POST.get("_seen") == form.fingerprint(*figures)
-        if confirmed and (not widens or request.POST.get("_widen") == "yes"):
+        impact = form.impact()
+        effect = effect_of_draft(stored, impact.after)
+        joins, leaves = impact.gains.count(), impact.loses.count()
+        widens = effect.widens or bool(form.widens_later) or bool(joins)
+        seen = effect.fingerprint(*form.said(), joins, leaves)
+        if is_confirmed(request, seen, widens):
             return self._stored(request, form)
         found = {
-            "segment": form.stored,
-            "before": sentence_of(form.stored),  # type: ignore[arg-type]
+            "segment": stored,
+            "before": sentence_of(stored),
             "after": sentence_of_draft(form),
-            "joins": {"count": figures[0], "people": joins.order_by("pk")[:SHOWN_AT_MOST]},
-            "leaves": {"count": figures[1], "people": leaves.order_by("pk")[:SHOWN_AT_MOST]},
-            "widens": widens,
+            "joins": {"count": joins, "people": impact.gains.order_by("pk")[:SHOWN_AT_MOST]},
+            "leaves": {"count": leaves, "people": impact.loses.order_by("pk")[:SHOWN_AT_MOST]},
             "ends": form.widens_later,
-            "unconfirmed": confirmed,
-            "seen": form.fingerprint(*figures),
-            "posted": posted(request),
             "can_go_back": True,
-            **impact_words(effect),
+            **question(request, effect, seen, widens),
         }
         return self._page(request, "impact", _("What this change does"), found)
 
@@ -278,22 +267,19 @@ class SegmentAdmin(RefusesGracefully):
     def _replaced(self, request: HttpRequest, segment: Segment, by: Segment) -> HttpResponse:
         """Replace and delete in one transaction, after the impact was seen. Never wider."""
         effect = effect_of_replacing(segment, by)
-        seen = f"{segment.version}:{by.version}:{effect.gains}:{effect.loses}"
-        if not effect.widens and request.POST.get("_seen") == seen:
-            replace(segment, by)
+        seen = effect.fingerprint(segment.pk, segment.version, by.pk, by.version)
+        if not effect.widens and is_confirmed(request, seen, widens=False):
+            replace_segment(segment, by)
             words = _("%(by)s takes the place of %(segment)s, which is deleted.")
             messages.success(request, words % {"by": by, "segment": segment})
             return HttpResponseRedirect(reverse("admin:segments_segment_changelist"))
         found = {
             "segment": segment,
-            "by": by,
             "before": sentence_of(segment),
             "after": sentence_of(by),
             "refused": effect.widens,
-            "seen": seen,
             "cancel": reverse("admin:segments_segment_change", args=[segment.pk]),
-            "posted": posted(request),
-            **impact_words(effect),
+            **question(request, effect, seen, effect.widens),
         }
         return self._page(request, "impact", _("What this change does"), found)
 
@@ -343,63 +329,6 @@ def _past(request: HttpRequest, segment: Segment | None) -> State | None:
     raise Http404
 
 
-def replace(segment: Segment, by: Segment) -> None:
-    """Name `by` in every audience that names the segment, and delete it. All of it or nothing."""
-    with transaction.atomic():
-        # Audiences first, content after: every writer locks in this order.
-        named = Audience.objects.filter(segments=segment).prefetch_related("segments")
-        new = {
-            audience.pk: Audience.of(*{by, *audience.segments.all()} - {segment})
-            for audience in named
-        }
-        for each in audience_fields():
-            for pk, audience in new.items():
-                # The base manager: what the deletion would be refused for, all of it.
-                rows = each.model._base_manager.filter(**{f"{each.name}_id": pk})
-                rows.update(**{each.name: audience})
-        segment.delete()
-
-
-def impact_words(effect: Effect) -> dict[str, Any]:
-    """What the pages about an impact show of it: counts, and the first of each."""
-    return {
-        "effect": effect,
-        "gainers": effect.gainers.order_by("pk")[:SHOWN_AT_MOST] if effect.gains else [],
-        "losers": effect.losers.order_by("pk")[:SHOWN_AT_MOST] if effect.loses else [],
-        "content": [
-            {
-                "kind": _kind_of(each, each.counts[name]),
-                "change": name,
-                "count": each.counts[name],
-                "first": [str(row) for row in _titled(getattr(each, name))[:SHOWN_AT_MOST]],
-            }
-            for each in effect.content
-            for name in ("becomes_public", "gained", "stops_being_public", "lost")
-            if each.counts[name]
-        ],
-    }
-
-
-def _kind_of(each: Any, count: int) -> str:
-    options = each.model._meta
-    kind = options.verbose_name if count == 1 else options.verbose_name_plural
-    field = each.model._meta.get_field(each.name).verbose_name
-    return str(kind if each.name == "audience" else f"{kind} ({field})")
-
-
-def _titled(rows: QuerySet[Any]) -> Any:
-    """With the titles in the same query, where the content's queryset knows how."""
-    rows = rows.order_by("pk")
-    manager = rows.model._default_manager
-    if hasattr(manager, "titled"):
-        return manager.filter(pk__in=rows.values("pk")).titled().order_by("pk")
-    return rows
-
-
-def _without(people: QuerySet[Any], others: QuerySet[Any]) -> QuerySet[Any]:
-    return people.exclude(pk__in=others.order_by().values("pk"))
-
-
 def sentence_of_draft(form: SegmentForm) -> str:
     """Who would be in, with the people of the draft counted."""
     words = sentence_of(form.draft)
@@ -409,18 +338,10 @@ def sentence_of_draft(form: SegmentForm) -> str:
     return words + ngettext("; %d person by name", "; %d people by name", named) % named
 
 
-def posted(request: HttpRequest) -> list[tuple[str, str]]:
-    """What was sent, to be sent once more with a confirmation."""
-    own = {"csrfmiddlewaretoken", "_seen", "_widen"}
-    return [
-        (name, text) for name, texts in request.POST.lists() for text in texts if name not in own
-    ]
-
-
 def _listed(rows: QuerySet[Any]) -> dict[str, Any]:
     """One kind of use: how many, and the first hundred with their addresses in the admin."""
     options = rows.model._meta
-    page = Paginator(_titled(rows), LISTED_USES).page(1)
+    page = Paginator(titled(rows), LISTED_USES).page(1)
     return {
         "kind": options.verbose_name_plural,
         "count": page.paginator.count,

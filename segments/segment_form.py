@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 from django import forms
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
@@ -19,8 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .attributes import Attribute, attributes
-from .choosing import choices_of, person_called, value_called
+from .choosing import choices_of, people_with, person_called, value_called
 from .conditions import OPERATORS, check_missing, read_conditions
+from .impact import Impact, impact_of
 from .models import Segment, SegmentPerson
 from .querysets import Among
 from .recollection import State, state_of
@@ -175,21 +173,6 @@ class PersonForm(forms.Form):
         return cleaned
 
 
-def _people_with(ids: Iterable[str]) -> dict[str, Any]:
-    """Id as text -> person, for those who exist. What can be no id is left out."""
-    pk = get_user_model()._meta.pk
-    asked = []
-    for each in ids:
-        try:
-            value = pk.to_python(each)
-            pk.run_validators(value)
-        except (ValidationError, ValueError, OverflowError):
-            continue
-        asked.append(value)
-    people = get_user_model()._base_manager
-    return {str(person.pk): person for person in people.filter(Among("pk", asked))} if asked else {}
-
-
 def _rows(form: type[forms.Form]) -> Any:
     return forms.formset_factory(
         form, extra=1, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS, validate_max=True
@@ -235,7 +218,7 @@ class SegmentForm(forms.ModelForm):
         named = _initial_people(state)
         ids = [row["user"] for row in named] if data is None else _posted_ids(data)
         self.people = _rows(PersonForm)(
-            data, prefix="people", initial=named, form_kwargs={"known": _people_with(ids)}
+            data, prefix="people", initial=named, form_kwargs={"known": people_with(ids)}
         )
 
     def is_valid(self) -> bool:
@@ -259,15 +242,14 @@ class SegmentForm(forms.ModelForm):
             if row.is_valid() and row.cleaned_data.get("person") and not _is_removed(row)
         }
 
-    def in_force(self, kind: str) -> Q:
-        """The people whom the draft includes or excludes now."""
+    def in_force(self, kind: str) -> list[Any]:
+        """The ids of the people whom the draft includes or excludes now."""
         now = timezone.now()
-        ids = [
+        return [
             pk
             for (pk, each), until in self.named.items()
             if each == kind and (until is None or until > now)
         ]
-        return Q(Among("pk", ids)) if ids else Q(pk__in=[])
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
@@ -314,9 +296,23 @@ class SegmentForm(forms.ModelForm):
 
     @property
     def members(self) -> Any:
-        """Who would be in the segment now, by the same code as who is in a stored one."""
-        included = self.in_force(SegmentPerson.INCLUDED)
-        return self.draft.members_with(included, self.in_force(SegmentPerson.EXCLUDED))
+        """Who would be in the segment now, even if it could not be stored like this."""
+        included, excluded = (
+            Q(Among("pk", ids)) if ids else Q(pk__in=[])
+            for ids in map(self.in_force, (SegmentPerson.INCLUDED, SegmentPerson.EXCLUDED))
+        )
+        return self.draft.members_with(included, excluded)
+
+    def impact(self) -> Impact:
+        """Who joins and who leaves when the form, which is valid, is stored."""
+        assert self.stored is not None
+        return impact_of(
+            self.stored,
+            user_type=self.draft.user_type,
+            conditions=self.draft.conditions,
+            included=self.in_force(SegmentPerson.INCLUDED),
+            excluded=self.in_force(SegmentPerson.EXCLUDED),
+        )
 
     @property
     def warnings(self) -> list[str]:
@@ -339,10 +335,9 @@ class SegmentForm(forms.ModelForm):
     def changes_members(self) -> bool:
         """The base type, the conditions or the people are other than what is stored."""
         stored = self.stored
-        if stored is None:
-            return bool(self.draft.conditions or self.named)
         return (
-            self.draft.user_type != stored.user_type
+            stored is None
+            or self.draft.user_type != stored.user_type
             or self.draft.conditions != stored.conditions
             or self.named != _stored_people(stored)
         )
@@ -357,18 +352,11 @@ class SegmentForm(forms.ModelForm):
             if kind == SegmentPerson.EXCLUDED and until and known.get((pk, kind)) != until
         ]
 
-    def fingerprint(self, *figures: Any) -> str:
-        """Stands for this draft of this version and what was said of it, in a confirmation."""
+    def said(self) -> list[Any]:
+        """What is confirmed with the figures: this draft of this version."""
         people = sorted((str(pk), kind, str(until)) for (pk, kind), until in self.named.items())
-        said = [
-            str(self.instance.pk),
-            self.cleaned_data.get("seen_version"),
-            self.draft.user_type,
-            self.draft.conditions,
-            people,
-            figures,
-        ]
-        return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
+        version = self.cleaned_data.get("seen_version")
+        return [self.instance.pk, version, self.draft.user_type, self.draft.conditions, people]
 
     @transaction.atomic
     def store(self) -> Segment:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
-from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Max, QuerySet
@@ -28,7 +27,8 @@ from .models import (
     audience_fields,
     read_together,
 )
-from .wording import sentences_of
+from .recollection import Said, in_words
+from .wording import kind_of, sentences_of
 
 PER_PAGE = 25
 # Counting stops after so many seconds; what is not counted by then is asked for one by one.
@@ -56,9 +56,7 @@ class Row:
     uses: list[Use] = field(default_factory=list)
     # None: not counted yet.
     members: int | None = None
-    change: Change | None = None
-    # The name of who changed it last, or the id or command where there is no such person.
-    who: str = ""
+    change: Said | None = None
 
 
 class ListForm(forms.Form):
@@ -106,14 +104,13 @@ class SegmentList:
         """The page with all that its columns say: a constant number of queries, counts aside."""
         segments = list(self.page.object_list)
         sentences = sentences_of(segments)
-        uses, changes = uses_by_kind(segments), last_changes(segments)
-        names = _names(change.actor for change in changes.values())
+        uses, newest = uses_by_kind(segments), last_changes(segments)
+        changes = dict(zip(newest, in_words(newest.values()), strict=True))
         deadline = time.monotonic() + PATIENCE_OF_A_PAGE
         rows = []
         for segment in segments:
-            change = changes.get(str(segment.pk))
-            row = Row(segment, sentences[segment.pk], uses.get(segment.pk, []), change=change)
-            row.who = names.get(change.actor or "", change.actor or "") if change else ""
+            row = Row(segment, sentences[segment.pk], uses.get(segment.pk, []))
+            row.change = changes.get(str(segment.pk))
             if time.monotonic() < deadline:
                 row.members = count_members(segment)
             rows.append(row)
@@ -178,14 +175,8 @@ def uses_by_kind(segments: Iterable[Segment]) -> dict[Any, list[Use]]:
         rows = each.model._base_manager.filter(**{f"{each.name}__links__segment__in": ids})
         path = f"{each.name}__links__segment"
         for pk, count in rows.order_by().values_list(path).annotate(Count("pk")):
-            found[pk].append(Use(_kind(each, count), count, _address(each, pk)))
+            found[pk].append(Use(kind_of(each.model, each.name, count), count, _address(each, pk)))
     return found
-
-
-def _kind(each: Any, count: int) -> str:
-    options = each.model._meta
-    kind = str(options.verbose_name if count == 1 else options.verbose_name_plural)
-    return kind if each.name == "audience" else f"{kind} ({each.verbose_name})"
 
 
 def _address(each: Any, segment: Any) -> str:
@@ -239,10 +230,3 @@ def _times(segments: list[Segment]) -> dict[Any, Any]:
 
 def _numbers_of_uses(segments: list[Segment]) -> dict[Any, Any]:
     return {pk: sum(use.count for use in uses) for pk, uses in uses_by_kind(segments).items()}
-
-
-def _names(actors: Iterable[str | None]) -> dict[str, str]:
-    """Actor -> the person's name, for those who are people and still there."""
-    ids = {actor for actor in actors if actor and actor.isdigit()}
-    people = get_user_model()._base_manager.filter(pk__in=ids)
-    return {str(person.pk): str(person) for person in people}

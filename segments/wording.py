@@ -38,6 +38,13 @@ def sentence_of(segment: Segment) -> str:
     return sentences_of([segment])[segment.pk]
 
 
+def kind_of(model: Any, name: str, count: int) -> str:
+    """What one thing, or several, with this audience are called: “articles”."""
+    options = model._meta
+    kind = str(options.verbose_name if count == 1 else options.verbose_name_plural)
+    return kind if name == "audience" else f"{kind} ({options.get_field(name).verbose_name})"
+
+
 def words_for(condition: Condition, labels: dict[str, dict[Any, str]]) -> str:
     """One condition, as a part of a sentence: “tagged vip or gold”."""
     known = labels.get(condition.attribute, {})

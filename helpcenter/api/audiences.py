@@ -66,9 +66,9 @@ def _open_places(things: list[Any]) -> set[int]:
 
 def segments_of(audiences: set[int]) -> dict[int, list[int]]:
     """Audience id -> the ids of its segments, in one query."""
+    found: dict[int, list[int]] = defaultdict(list)
     # No decision about content: it names the audiences of what the caller was found to see, and
     # `show_audiences` keeps from others than staff the ids that are not theirs.
-    found: dict[int, list[int]] = defaultdict(list)
     links = AudienceSegment.objects.filter(audience__in=audiences).order_by("segment_id")
     for audience, segment in links.values_list("audience_id", "segment_id"):
         found[audience].append(segment)

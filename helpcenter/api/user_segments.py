@@ -328,8 +328,9 @@ class SegmentSectionsEndpoint(SegmentDependants, SectionEndpoint):
     allowed: ClassVar[Any] = {}
 
     def get_queryset(self) -> Any:
-        sections = Section.objects.visible_to(self.request.user)
-        return sections.filter(audience__in=self.segment.audiences.all())
+        # `visible_to` decides; of what it leaves, those are wanted that name the segment.
+        named = self.segment.audiences.all()
+        return Section.objects.visible_to(self.request.user).filter(audience__in=named)
 
 
 class SegmentArticlesEndpoint(SegmentDependants, ArticleEndpoint):

@@ -39,6 +39,6 @@ def _link(context: Any, **changed: Any) -> str:
 
 
 @register.filter
-def of(counts: dict[Any, int], key: Any) -> int:
-    """The count for a key."""
-    return counts.get(key, 0)
+def of(found: dict[Any, Any], key: Any) -> Any:
+    """What was found for a key."""
+    return found.get(key)

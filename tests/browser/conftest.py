@@ -50,6 +50,16 @@ def browser():
 
 
 @pytest.fixture
+def site(live_server, settings, tmp_path, django_db_serialized_rollback):
+    """The demo's content, without the demo around it."""
+    from helpcenter import demo
+
+    settings.MEDIA_ROOT = tmp_path
+    settings.SENDFILE_ROOT = str(tmp_path)
+    demo.fill()
+
+
+@pytest.fixture
 def page(browser, live_server):
     """A page in a new browser profile, at the live server's address.
 

@@ -13,14 +13,6 @@ PHONE = {"width": 320, "height": 640}
 
 
 @pytest.fixture
-def site(live_server, settings, tmp_path, django_db_serialized_rollback):
-    """The demo's content, without the demo around it."""
-    settings.MEDIA_ROOT = tmp_path
-    settings.SENDFILE_ROOT = str(tmp_path)
-    demo.fill()
-
-
-@pytest.fixture
 def demo_site(site, settings):
     """The demo itself."""
     settings.DEMO = True

@@ -3,21 +3,12 @@
 import pytest
 from django.urls import reverse
 
-from helpcenter import demo
 from helpcenter.models import Article
 from segments.models import Audience, Segment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PHONE = {"width": 320, "height": 640}
 LIST = "admin:segments_segment_changelist"
-
-
-@pytest.fixture
-def site(live_server, settings, tmp_path, django_db_serialized_rollback):
-    """The demo's content, without the demo around it."""
-    settings.MEDIA_ROOT = tmp_path
-    settings.SENDFILE_ROOT = str(tmp_path)
-    demo.fill()
 
 
 @pytest.fixture

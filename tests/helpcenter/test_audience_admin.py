@@ -127,6 +127,16 @@ class TestOne:
         assert "1 person sees more" in page
         assert "Claire" not in page
 
+    def test_a_publisher_learns_no_audience_of_what_is_above(self, publisher, segment_of, guides):
+        article = ArticleFactory(
+            permission_group=guides,
+            section__audience=Audience.of(segment_of["premium"]),
+            section__title="Offers",
+        )
+        page = publisher.get(change(article)).content.decode()
+        assert "section “Offers”" in page
+        assert "Offers”: Premium" not in page
+
     @pytest.mark.parametrize("model", [Section, Category, HelpCenter])
     def test_shelves_too(self, admin, cast, segment_of, model):
         article = ArticleFactory(audience=Audience.everyone(), title="Inside")

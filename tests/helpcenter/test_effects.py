@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from accounts.models import User
 from helpcenter.models import Article, Category, HelpCenter, PermissionGroup, Section
 from segments import attributes, effects, ruleset
-from segments.effects import effect_of_draft, effect_of_move, effect_of_replacing
+from segments.effects import effect_of_draft, effect_of_moves, effect_of_replacing
 from segments.models import Audience, Segment
 from segments.ruleset import Viewer, viewer_for
 from tests import worlds
@@ -130,7 +130,7 @@ def ways_to_change(chance):
     draft._state.db = "default"
     kind = chance.choice(["move", "replace", "edit"])
     if kind == "move":
-        return kind, effect_of_move(rows, becomes), move
+        return kind, effect_of_moves(rows, {"audience": becomes}), move
     if kind == "replace":
         return kind, effect_of_replacing(segment, other), replace
     return kind, effect_of_draft(segment, draft.members()), edit
@@ -223,7 +223,7 @@ def test_the_cost_does_not_grow(segment_of):
             connection,
         ) as captured:
             foretold(effect_of_draft(acme, french.members()))
-            foretold(effect_of_move(Section.objects.all(), lambda _old: None))
+            foretold(effect_of_moves(Section.objects.all(), {"audience": lambda _old: None}))
         return len(captured)
 
     grow(2)

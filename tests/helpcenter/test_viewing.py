@@ -181,6 +181,20 @@ def test_rights_to_edit_show_no_draft_to_other_eyes(cast, shelf, segment_of, nam
     assert titles(client, shelf) == {"For public", "For signed in"}
 
 
+@pytest.mark.parametrize("name", ["dan", "maria", "omar", "claire", "aki"])
+def test_every_page_is_the_persons(cast, shelf, name):
+    """Start page, search and each article answer an admin as they answer the person."""
+    client, own = client_of(cast["ada"]), client_of(cast[name])
+    start(client, person=f"{name}@example.com")
+    pages = ["/hc/en-us", "/hc/en-us/search?query=for"]
+    pages += [f"/hc/en-us/articles/{pk}" for pk in Article.objects.values_list("pk", flat=True)]
+    for page in pages:
+        seen, theirs = (each.get(page, follow=True) for each in (client, own))
+        assert seen.status_code == theirs.status_code, page
+        titles = [re.findall(r"For [a-z ]+(?=<)", each.content.decode()) for each in (seen, theirs)]
+        assert titles[0] == titles[1], page
+
+
 class TestReadOnly:
     @pytest.fixture
     def client(self, cast, shelf):

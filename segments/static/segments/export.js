@@ -10,7 +10,8 @@ for (const link of document.querySelectorAll("[data-export]")) {
       const address = new URL(link.href);
       address.searchParams.set("after", after);
       const answer = await fetch(address);
-      if (!answer.ok) {
+      // After the session's end the answer is a page to sign in.
+      if (!answer.ok || !answer.headers.get("Content-Type").startsWith("text/csv")) {
         said.textContent = String(answer.status);
         return;
       }
