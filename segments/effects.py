@@ -19,9 +19,12 @@ from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Case, CharField, Count, Func, Q, QuerySet, Value, When
 
+from .attributes import read_people
 from .conf import setting
+from .impact import without
 from .models import (
     Audience,
     AudienceSegment,
@@ -31,6 +34,7 @@ from .models import (
     read_together,
 )
 from .querysets import Among, has_audience
+from .ruleset import current_ruleset
 
 # Who one level admits: the members of any of these segments. None is everyone, empty is nobody.
 Admission = frozenset[int] | None
@@ -40,6 +44,8 @@ Chain = frozenset[frozenset[int]]
 Becomes = Callable[[Admission], Admission]
 
 NOBODY: frozenset[int] = frozenset()
+# So many people are judged by the compiled rules; more of them by one statement.
+ONE_BY_ONE = 20_000
 # Stands in a chain for "staff only": management permissions count for no one else.
 STAFF = -1
 
@@ -171,9 +177,10 @@ def replacing(segment: int, by: int) -> Becomes:
 class Class(NamedTuple):
     """People who are in the same of the segments that a change is about."""
 
-    signature: str
     memberships: frozenset[int]
     how_many: int
+    # By what they are found again: their ids, or their signature where they are many.
+    keys: list[Any]
 
 
 class _Question:
@@ -348,11 +355,31 @@ class _Question:
         if not groups:
             return []
         involved = self._involved(groups)
+        if self.drafts:
+            few = list(self._concerned().values_list("pk", flat=True)[: ONE_BY_ONE + 1])
+            if len(few) <= ONE_BY_ONE:
+                return self._classes_of(few, involved)
         rows = self._concerned().annotate(signature=self._signature(involved)).order_by()
         return [
-            Class(signature, frozenset(compress(involved, map(int, signature))), how_many)
+            Class(frozenset(compress(involved, map(int, signature))), how_many, [signature])
             for signature, how_many in rows.values_list("signature").annotate(Count("pk"))
         ]
+
+    def _classes_of(self, pks: list[Any], involved: list[int]) -> list[Class]:
+        """The same for a few people, by the compiled rules: they know which segments to look at."""
+        using = self.using or DEFAULT_DB_ALIAS
+        rules, decisive = current_ruleset(using), frozenset(involved)
+        drafted = {
+            _after(pk): set(people.filter(Among("pk", pks)).values_list("pk", flat=True))
+            for pk, people in self.drafts.items()
+            if pks
+        }
+        found: dict[frozenset[int], list[Any]] = defaultdict(list)
+        for person in read_people(pks, using):
+            memberships = decisive & rules.segments_of(person)
+            memberships |= {pk for pk, people in drafted.items() if person.pk in people}
+            found[memberships | ({STAFF} if person.is_staff else frozenset())].append(person.pk)
+        return [Class(memberships, len(people), people) for memberships, people in found.items()]
 
     def _signature(self, involved: list[int]) -> Func:
         """A text of "1" and "0": in which of the segments somebody is.
@@ -375,8 +402,11 @@ class _Question:
         people = self._concerned()
         if not classes:
             return people.none()
+        keys = [key for each in classes for key in each.keys]
+        if not isinstance(keys[0], str):
+            return people.filter(Among("pk", keys))
         people = people.alias(signature=self._signature(self._involved(groups)))
-        return people.filter(Among("signature", [each.signature for each in classes]))
+        return people.filter(Among("signature", keys))
 
     def _involved(self, groups: Collection[Group]) -> list[int]:
         """The segments that decide, in a fixed order. One with a draft is two: id and `_after`."""
@@ -393,11 +423,12 @@ class _Question:
         people = get_user_model()._base_manager.using(self.using).filter(setting("ACTIVE"))
         if not self.drafts:
             return people
-        changed = Q()
-        for pk in self.drafts:
-            before, after = self._members(pk), self._members(_after(pk))
-            changed |= (before & ~after) | (~before & after)
-        return people.filter(changed)
+        changed = []
+        for pk, after in self.drafts.items():
+            before = self._segments[pk].members()
+            changed += [without(before, after), without(after, before)]
+        ids = [each.order_by().values("pk") for each in changed]
+        return people.filter(pk__in=ids[0].union(*ids[1:]))
 
     @cached_property
     def _segments(self) -> dict[int, Segment]:
@@ -420,7 +451,8 @@ class _Question:
         elif pk < 0:
             people = self.drafts[_after(pk)]
         else:
-            people = self._segments[pk].members()
+            # Not `members()`: to find all of them for each segment would read everybody each time.
+            return self._segments[pk].membership()
         return Q(pk__in=people.order_by().values("pk"))
 
     def _gains(self, group: Group, memberships: frozenset[int]) -> bool:

@@ -157,8 +157,19 @@ class Segment(models.Model):
     def members_with(self, included: Q, excluded: Q) -> models.QuerySet[Any]:
         """Who would be in the segment if these people were included and excluded by name."""
         people = attributes.get_user_model()._base_manager.using(self._state.db)
-        people = people.filter(attributes.setting("ACTIVE")).filter(self._of_base_type())
-        return people.filter(included | self._satisfying()).exclude(excluded)
+        return people.filter(attributes.setting("ACTIVE")).filter(
+            self.membership_with(included, excluded)
+        )
+
+    def membership(self) -> Q:
+        """Who of all active people is a member: for questions about many segments at once."""
+        return self.membership_with(
+            self.named(SegmentPerson.INCLUDED), self.named(SegmentPerson.EXCLUDED)
+        )
+
+    def membership_with(self, included: Q, excluded: Q) -> Q:
+        """The same, if these people were included and excluded by name."""
+        return self._of_base_type() & (included | self._satisfying()) & ~excluded
 
     def _of_base_type(self) -> Q:
         if self.is_placeholder:
