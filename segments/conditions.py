@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .attributes import Attribute, Person, attributes, staff
+from .attributes import Attribute, Person, among_any, attributes, staff
 
 
 class Operator(NamedTuple):
@@ -92,7 +93,9 @@ class Condition:
         if self.problem:
             return Q(pk__in=[])
         found = OPERATORS[self.operator].people(attributes()[self.attribute], self.values)
-        return found | Q(pk__in=staff().values("pk")) if self.skips_staff else found
+        if not self.skips_staff:
+            return found
+        return among_any([get_user_model()._base_manager.filter(found), staff()])
 
 
 def read_conditions(stored: Any) -> list[Condition]:

@@ -2,9 +2,9 @@
 
 Two kinds of changes are understood: other members of a segment (a draft), and other audiences of
 content (moves). Content is grouped by its chain, the audiences from the top down to it, and people
-by the segments of these chains they are in: one statement counts each class of people, and what
-each class gains or loses follows by the rule of design §2. So the answer is exact, and costs a
-constant number of queries however many people and articles there are.
+by the segments of these chains they are in; what each class of people gains or loses follows by the
+rule of design §2. So the answer is exact. It costs a constant number of queries however many
+articles there are; a change of audiences costs one more for each segment that it is about.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress
 from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Case, CharField, Count, Func, Q, QuerySet, Value, When
+from django.db.models import Q, QuerySet
 
 from .attributes import read_people
 from .conf import setting
@@ -44,7 +43,7 @@ Chain = frozenset[frozenset[int]]
 Becomes = Callable[[Admission], Admission]
 
 NOBODY: frozenset[int] = frozenset()
-# So many people are judged by the compiled rules; more of them by one statement.
+# So many people are judged one by one; for more of them each segment is asked for its members.
 ONE_BY_ONE = 20_000
 # Stands in a chain for "staff only": management permissions count for no one else.
 STAFF = -1
@@ -179,8 +178,8 @@ class Class(NamedTuple):
 
     memberships: frozenset[int]
     how_many: int
-    # By what they are found again: their ids, or their signature where they are many.
-    keys: list[Any]
+    # None: everybody whom no other class has.
+    people: list[Any] | None
 
 
 class _Question:
@@ -197,6 +196,8 @@ class _Question:
         self.drafts = drafts or {}
         self.moves = list(moves)
         self.replaced = replaced
+        # Everybody who is in one of the classes by id.
+        self.others: frozenset[Any] = frozenset()
 
     @cached_property
     def admissions(self) -> dict[int, Admission]:
@@ -222,8 +223,8 @@ class _Question:
         return Effect(
             gains=sum(each.how_many for each in gainers),
             loses=sum(each.how_many for each in losers),
-            gainers=self._people(changed, gainers),
-            losers=self._people(changed, losers),
+            gainers=self._people(gainers),
+            losers=self._people(losers),
             content=[
                 ContentEffect(
                     model,
@@ -359,11 +360,35 @@ class _Question:
             few = list(self._concerned().values_list("pk", flat=True)[: ONE_BY_ONE + 1])
             if len(few) <= ONE_BY_ONE:
                 return self._classes_of(few, involved)
-        rows = self._concerned().annotate(signature=self._signature(involved)).order_by()
+        return self._classes_of_many(involved)
+
+    def _classes_of_many(self, involved: list[int]) -> list[Class]:
+        """By the members of each segment. Whoever is in none of them is not read at all."""
+        everyone: set[int] = set()
+        found: dict[Any, list[int]] = defaultdict(list)
+        for pk in involved:
+            if self._is_everybody(pk):
+                everyone.add(pk)
+                continue
+            members = self._members(pk).order_by().values_list("pk", flat=True)
+            for person in members.iterator(10_000):
+                found[person].append(pk)
+        self.others = frozenset(found)
+        classes: dict[frozenset[int], list[Any]] = defaultdict(list)
+        for person, memberships in found.items():
+            classes[frozenset(memberships) | everyone].append(person)
+        # Whom a draft concerns is a member before or after, and so has been found.
+        rest = 0 if self.drafts else self._concerned().count() - len(found)
         return [
-            Class(frozenset(compress(involved, map(int, signature))), how_many, [signature])
-            for signature, how_many in rows.values_list("signature").annotate(Count("pk"))
+            Class(frozenset(everyone), rest, None),
+            *(Class(memberships, len(people), people) for memberships, people in classes.items()),
         ]
+
+    def _is_everybody(self, pk: int) -> bool:
+        segment = self._segments.get(pk)
+        return bool(
+            segment and segment.is_whole_type and segment.user_type == Segment.SIGNED_IN_USERS
+        )
 
     def _classes_of(self, pks: list[Any], involved: list[int]) -> list[Class]:
         """The same for a few people, by the compiled rules: they know which segments to look at."""
@@ -381,32 +406,16 @@ class _Question:
             found[memberships | ({STAFF} if person.is_staff else frozenset())].append(person.pk)
         return [Class(memberships, len(people), people) for memberships, people in found.items()]
 
-    def _signature(self, involved: list[int]) -> Func:
-        """A text of "1" and "0": in which of the segments somebody is.
-
-        One expression, so that each segment is asked about once, however many groups name it.
-        """
-        bits = [
-            Case(When(self._members(pk), then=Value("1")), default=Value("0")) for pk in involved
-        ]
-        return Func(
-            *bits,
-            Value(""),
-            template="(%(expressions)s)",
-            arg_joiner=" || ",
-            output_field=CharField(),
-        )
-
-    def _people(self, groups: Collection[Group], classes: list[Class]) -> QuerySet[Any]:
+    def _people(self, classes: list[Class]) -> QuerySet[Any]:
         """The people of these classes."""
-        people = self._concerned()
-        if not classes:
-            return people.none()
-        keys = [key for each in classes for key in each.keys]
-        if not isinstance(keys[0], str):
-            return people.filter(Among("pk", keys))
-        people = people.alias(signature=self._signature(self._involved(groups)))
-        return people.filter(Among("signature", keys))
+        listed = {pk for each in classes if each.people is not None for pk in each.people}
+        if any(each.people is None for each in classes):
+            # All but those of the other classes.
+            left_out = self.others - listed
+            people = self._concerned()
+            return people.exclude(Among("pk", left_out)) if left_out else people
+        people = get_user_model()._base_manager.using(self.using)
+        return people.filter(_among("pk", sorted(listed)))
 
     def _involved(self, groups: Collection[Group]) -> list[int]:
         """The segments that decide, in a fixed order. One with a draft is two: id and `_after`."""
@@ -435,25 +444,13 @@ class _Question:
         segments = Segment.objects.using(self.using)
         return {segment.pk: segment for segment in read_together(segments, self.using)}
 
-    @cached_property
-    def _asked(self) -> dict[int, Q]:
-        return {}
-
-    def _members(self, pk: int) -> Q:
-        """The members of a segment, of its draft for a negative id, or the staff."""
-        if pk not in self._asked:
-            self._asked[pk] = self._find_members(pk)
-        return self._asked[pk]
-
-    def _find_members(self, pk: int) -> Q:
+    def _members(self, pk: int) -> QuerySet[Any]:
+        """The active members of a segment, of a draft for a negative id, or the active staff."""
         if pk == STAFF:
-            people = get_user_model()._base_manager.using(self.using).filter(setting("STAFF"))
-        elif pk < 0:
-            people = self.drafts[_after(pk)]
-        else:
-            # Not `members()`: to find all of them for each segment would read everybody each time.
-            return self._segments[pk].membership()
-        return Q(pk__in=people.order_by().values("pk"))
+            return self._concerned().filter(setting("STAFF"))
+        if pk < 0:
+            return self.drafts[_after(pk)]
+        return self._segments[pk].members()
 
     def _gains(self, group: Group, memberships: frozenset[int]) -> bool:
         return self._sees(group.after, memberships, after=True) and not self._sees(

@@ -21,7 +21,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import attributes, builtin
-from .conditions import Condition, check_missing, clean_conditions, read_conditions
+from .conditions import (
+    OPERATORS,
+    Condition,
+    check_missing,
+    clean_conditions,
+    read_conditions,
+)
 from .querysets import RestrictedQuerySet, SegmentQuerySet
 
 
@@ -157,19 +163,21 @@ class Segment(models.Model):
     def members_with(self, included: Q, excluded: Q) -> models.QuerySet[Any]:
         """Who would be in the segment if these people were included and excluded by name."""
         people = attributes.get_user_model()._base_manager.using(self._state.db)
-        return people.filter(attributes.setting("ACTIVE")).filter(
-            self.membership_with(included, excluded)
-        )
+        satisfying = self._satisfying()
+        if self.is_few:
+            either = attributes.among_any([people.filter(included), people.filter(satisfying)])
+        else:
+            either = included | satisfying
+        people = people.filter(attributes.setting("ACTIVE")).filter(self._of_base_type())
+        return people.filter(either).exclude(excluded)
 
-    def membership(self) -> Q:
-        """Who of all active people is a member: for questions about many segments at once."""
-        return self.membership_with(
-            self.named(SegmentPerson.INCLUDED), self.named(SegmentPerson.EXCLUDED)
+    @property
+    def is_few(self) -> bool:
+        """Do the conditions ask for values, so that indexes know who may have them?"""
+        return not self.is_whole_type and any(
+            not condition.problem and OPERATORS[condition.operator].needs_a_value
+            for condition in self.read_conditions()
         )
-
-    def membership_with(self, included: Q, excluded: Q) -> Q:
-        """The same, if these people were included and excluded by name."""
-        return self._of_base_type() & (included | self._satisfying()) & ~excluded
 
     def _of_base_type(self) -> Q:
         if self.is_placeholder:

@@ -153,7 +153,7 @@ def test_everything_works_without_javascript(demo_site, browser, live_server):
     page.get_by_role("searchbox").fill("winter mode")
     page.keyboard.press("Enter")
     page.get_by_role("link", name="Winter mode").click()
-    assert page.get_by_text("Only its editors see this.").is_visible()
+    page.get_by_text("Only its editors see this.").wait_for()
     page.get_by_text("Change the language").locator("..").click()
     page.get_by_role("link", name="Français").first.click()
     page.wait_for_url("**/hc/fr")

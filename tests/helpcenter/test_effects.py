@@ -175,9 +175,10 @@ def differences_of_one(before, number):
 
 
 @quietly
-@given(world=worlds.worlds(), number=st.integers(0, 2**32))
-def test_what_is_foretold_happens(world, number):
-    assert differences(world, number) == []
+@given(world=worlds.worlds(), number=st.integers(0, 2**32), one_by_one=st.sampled_from([0, 10**6]))
+def test_what_is_foretold_happens(world, number, one_by_one):
+    with mock.patch.object(effects, "ONE_BY_ONE", one_by_one):
+        assert differences(world, number) == []
 
 
 def test_enough_was_compared(tally):
