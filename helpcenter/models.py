@@ -137,7 +137,7 @@ class Translated(models.Model):
 
     def __str__(self) -> str:
         title = self.words.title if self.words else vars(self).get("title")
-        if title is None:
+        if title is None and "title" not in vars(self):
             source = self.translations.filter(locale=self.source_locale)
             title = source.values_list("title", flat=True).first()
         return title or f"{self._meta.verbose_name} {self.pk}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -230,16 +230,54 @@ def read_person(pk: Any, using: str) -> Person:
     return _person(pk, _facts(pk, using))
 
 
-def read_people(pks: Iterable[Any], using: str) -> list[Person]:
-    """The same for many people, in one query. For thousands of them: each has a dozen rows."""
+@dataclass(frozen=True)
+class Asked:
+    """What of people a question is about: the named values, and by which segments they are named.
+
+    Whoever has nothing of it, and is no staff, is like everybody else who has nothing of it.
+    """
+
+    # Attribute -> values.
+    values: Mapping[str, Collection[Any]]
+    segments: Collection[int]
+
+
+def read_alike(
+    asked: Asked, using: str, among: Iterable[Any] | None = None
+) -> list[tuple[Person, list[Any]]]:
+    """(somebody, the ids of all active people who are like them) for all who have what is asked.
+
+    In one query, which reads no more than that; `among` are the only people to look at, by their
+    ids, for a few thousand of them. Whoever has nothing of what is asked is in none of the classes.
+    """
     from .querysets import Among
 
-    facts: dict[Any, list[tuple[str, str]]] = {pk: [] for pk in pks}
-    parts = _fact_queries(using, lambda path: Q(Among(path, tuple(facts))), ["pk"])
+    if among is None:
+        active = get_user_model()._base_manager.using(using).filter(setting("ACTIVE"))
+
+        def about(path: str) -> Q:
+            return setting("ACTIVE") if path == "pk" else Q(**{f"{path}__in": active.values("pk")})
+
+    else:
+        pks = tuple(among)
+        if not pks:
+            return []
+
+        def about(path: str) -> Q:
+            return setting("ACTIVE") & Q(Among(path, pks)) if path == "pk" else Q(Among(path, pks))
+
+    parts = _fact_queries(using, about, ["pk"], asked)
+    facts: dict[Any, list[tuple[str, str]]] = defaultdict(list)
     # A union does not know the column's name in each part: the id comes first.
-    for pk, kind, value in parts[0].union(*parts[1:], all=True) if facts else ():
+    for pk, kind, value in parts[0].union(*parts[1:], all=True).iterator(10_000):
         facts[pk].append((kind, value))
-    return [_person(pk, found) for pk, found in facts.items()]
+    alike: dict[frozenset[tuple[str, str]], list[Any]] = defaultdict(list)
+    for pk, found in facts.items():
+        alike[frozenset(found)].append(pk)
+    return [(_person(pks[0], [*found, _IS_ACTIVE]), pks) for found, pks in alike.items()]
+
+
+_IS_ACTIVE = ("is active", "1")
 
 
 def _person(pk: Any, facts: Iterable[tuple[str, str]]) -> Person:
@@ -341,32 +379,34 @@ def _facts_statement(using: str) -> tuple[str, tuple[Any, ...]]:
 
 
 def _fact_queries(
-    using: str, about: Callable[[str], Q], whose: list[str]
+    using: str, about: Callable[[str], Q], whose: list[str], asked: Asked | None = None
 ) -> list[models.QuerySet[Any]]:
     """One query for each kind of fact: (*whose, kind, value) rows.
 
     `about(path)` restricts a query to the people in question, whose id is at the path; `whose` is
-    ["pk"] where each row has to say about whom it is.
+    ["pk"] where each row has to say about whom it is. Without `asked` everything is read.
     """
     from .models import SegmentPerson
+    from .querysets import Among
 
-    people = get_user_model()._base_manager.using(using).order_by()
+    people = get_user_model()._base_manager.using(using).order_by().filter(about("pk"))
     parts: list[Any] = [
-        people.filter(about("pk"))
-        .filter(setting(q.upper()))
-        .values_list(*whose, _text(f"is {q}"), _text("1"))
-        for q in ("active", "staff", "admin")
+        people.filter(setting(q.upper())).values_list(*whose, _text(f"is {q}"), _text("1"))
+        for q in (("active", "staff", "admin") if asked is None else ("staff",))
     ]
     for attribute in attributes().values():
-        for lookup in attribute.lookups:
+        values = None if asked is None else asked.values.get(attribute.name, ())
+        for lookup in attribute.lookups if values is None or values else ():
             carriers = lookup.people().using(using).order_by().filter(about("pk"))
-            carriers = carriers.filter(**{f"{lookup.path}__isnull": False})
+            has_one = Q(**{f"{lookup.path}__isnull": False})
+            carriers = carriers.filter(has_one if values is None else Q(Among(lookup.path, values)))
             kind = _text(f"has {attribute.name}")
             parts.append(carriers.values_list(*whose, kind, _as_text(lookup)))
     named = SegmentPerson.objects.using(using).in_force().filter(about("user_id"))
+    if asked is not None:
+        named = named.filter(Among("segment_id", asked.segments))
     owner = ["user_id"] if whose else []
-    parts.append(named.values_list(*owner, "kind", Cast("segment_id", CharField())))
-    return parts
+    return [*parts, named.values_list(*owner, "kind", Cast("segment_id", CharField()))]
 
 
 def _text(value: str) -> Value:

@@ -10,8 +10,8 @@ articles there are; a change of audiences costs one more for each segment that i
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,7 +21,8 @@ from django.contrib.auth import get_user_model
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q, QuerySet
 
-from .attributes import read_people
+from .attributes import Asked, Person, read_alike
+from .conditions import named_values
 from .conf import setting
 from .impact import without
 from .models import (
@@ -30,10 +31,9 @@ from .models import (
     InheritsAudience,
     Segment,
     audience_fields,
-    read_together,
 )
 from .querysets import Among, has_audience
-from .ruleset import current_ruleset
+from .ruleset import Ruleset, current_ruleset
 
 # Who one level admits: the members of any of these segments. None is everyone, empty is nobody.
 Admission = frozenset[int] | None
@@ -43,10 +43,12 @@ Chain = frozenset[frozenset[int]]
 Becomes = Callable[[Admission], Admission]
 
 NOBODY: frozenset[int] = frozenset()
-# So many people are judged one by one; for more of them each segment is asked for its members.
+# So many people are named in a query; for more of them everybody's facts are read.
 ONE_BY_ONE = 20_000
 # Stands in a chain for "staff only": management permissions count for no one else.
 STAFF = -1
+# Stands in a chain for the segment that is changed, as it will be.
+DRAFT = -2
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ class Move:
         if self.model is not None and (model is not self.model or pk not in (self.pks or ())):
             return admission
         return self.becomes(admission)
+
+
+class Draft(NamedTuple):
+    """Other members of a segment."""
+
+    segment: int
+    joins: frozenset[Any]
+    leaves: frozenset[Any]
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,9 @@ class Effect:
     gainers: QuerySet[Any]
     losers: QuerySet[Any]
     content: list[ContentEffect] = field(default_factory=list)
+    # The ids of the people who would be in the changed segment, and of those who no longer would.
+    joins: frozenset[Any] = frozenset()
+    leaves: frozenset[Any] = frozenset()
 
     @property
     def widens(self) -> bool:
@@ -143,7 +156,14 @@ class Effect:
 
 def effect_of_draft(segment: Segment, after: QuerySet[Any]) -> Effect:
     """What everybody sees more or less of when these people are in the segment instead."""
-    return _Question(drafts={segment.pk: after}, using=segment._state.db).answer()
+    before = segment.members()
+    joins, leaves = (
+        frozenset(people.values_list("pk", flat=True))
+        for people in (without(after, before), without(before, after))
+    )
+    effect = _Question(segment._state.db, draft=Draft(segment.pk, joins, leaves)).answer()
+    effect.joins, effect.leaves = joins, leaves
+    return effect
 
 
 def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
@@ -153,13 +173,13 @@ def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
     """
     pks = frozenset(rows.values_list("pk", flat=True))
     moves = [Move(how, rows.model, pks, name) for name, how in becomes.items()]
-    return _Question(moves=moves, using=rows.db).answer()
+    return _Question(rows.db, moves).answer()
 
 
 def effect_of_replacing(segment: Segment, by: Segment) -> Effect:
     """What everybody sees more or less of when `by` takes the segment's place everywhere."""
     move = Move(replacing(segment.pk, by.pk))
-    return _Question(moves=[move], replaced=segment.pk, using=segment._state.db).answer()
+    return _Question(segment._state.db, [move], replaced=segment.pk).answer()
 
 
 def replacing(segment: int, by: int) -> Becomes:
@@ -182,22 +202,42 @@ class Class(NamedTuple):
     people: list[Any] | None
 
 
+class _Chains:
+    """Which of many chains admit somebody, found by the segments that they are in."""
+
+    def __init__(self, chains: Iterable[Chain]) -> None:
+        self.for_everyone = {chain for chain in chains if not chain}
+        self.levels: dict[int, set[frozenset[int]]] = defaultdict(set)
+        self.chains: dict[frozenset[int], set[Chain]] = defaultdict(set)
+        for chain in chains:
+            for level in chain:
+                self.chains[level].add(chain)
+                for segment in level:
+                    self.levels[segment].add(level)
+
+    def admitting(self, memberships: Iterable[int]) -> set[Chain]:
+        """The rule: some segment of each level has them."""
+        levels = {level for segment in memberships for level in self.levels.get(segment, ())}
+        met = Counter(chain for level in levels for chain in self.chains[level])
+        return self.for_everyone | {chain for chain, count in met.items() if count == len(chain)}
+
+
 class _Question:
     """One change, asked of everything it touches."""
 
     def __init__(
         self,
         using: str | None,
-        drafts: dict[int, QuerySet[Any]] | None = None,
         moves: Iterable[Move] = (),
         replaced: int | None = None,
+        draft: Draft | None = None,
     ) -> None:
-        self.using = using
-        self.drafts = drafts or {}
+        self.using = using or DEFAULT_DB_ALIAS
         self.moves = list(moves)
         self.replaced = replaced
+        self.draft = draft
         # Everybody who is in one of the classes by id.
-        self.others: frozenset[Any] = frozenset()
+        self.known: set[Any] = set()
 
     @cached_property
     def admissions(self) -> dict[int, Admission]:
@@ -218,13 +258,13 @@ class _Question:
         kinds = [(model, name, groups) for model, name, groups in kinds if groups]
         changed = {group for _model, _name, groups in kinds for group in groups}
         classes = self._classes(changed)
-        gaining, gainers = _concerning(changed, classes, self._gains)
-        losing, losers = _concerning(changed, classes, self._loses)
+        gaining, gainers = _concerning({(g.before, g.after): g for g in changed}, classes)
+        losing, losers = _concerning({(g.after, g.before): g for g in changed}, classes)
         return Effect(
             gains=sum(each.how_many for each in gainers),
             loses=sum(each.how_many for each in losers),
-            gainers=self._people(gainers),
-            losers=self._people(losers),
+            gainers=self._people_of(gainers),
+            losers=self._people_of(losers),
             content=[
                 ContentEffect(
                     model,
@@ -259,7 +299,7 @@ class _Question:
         places = rows.order_by().values_list(f"{name}_id", *columns).distinct()
         for audience, *ids in places:
             group = self._group(model, name, audience, ids, above)
-            if group.before != group.after or self._has_draft(group):
+            if group.before != group.after:
                 found[group].append((audience, *ids))
         return found
 
@@ -277,11 +317,17 @@ class _Question:
                 levels[which] += chains[which].get(pk, [NOBODY])
             if not issubclass(model, InheritsAudience):
                 levels[which].append(frozenset([STAFF]))
-        return Group(_chain(levels[0]), _chain(levels[1]))
+        return Group(_chain(levels[0]), _chain(map(self._drafted, levels[1])))
+
+    def _drafted(self, level: Admission) -> Admission:
+        """The level as it is when the draft is stored."""
+        if self.draft is None or level is None or self.draft.segment not in level:
+            return level
+        return level - {self.draft.segment} | {DRAFT}
 
     def _touched(self, rows: Any, model: Any, name: str, columns: list[str]) -> Any:
         """Only the rows that the change can touch, so that a large world is not read for it."""
-        segments = {*self.drafts, *([self.replaced] if self.replaced else [])}
+        segments = {self.replaced, self.draft.segment if self.draft else None}
         ids = [pk for pk, named in self.admissions.items() if named and named & segments]
         touched = _among(f"{name}_id", ids)
         for move in self.moves:
@@ -294,12 +340,10 @@ class _Question:
     def _changed(self, parent: Any) -> list[Any]:
         """The ids of the parents whose chain the change touches."""
         before, after = self._above(parent)
-        touched = {*self.drafts}
         return [
             pk
             for pk, levels in before.items()
-            if pk is not None
-            and (levels != after[pk] or any(level and level & touched for level in levels))
+            if pk is not None and levels != list(map(self._drafted, after[pk]))
         ]
 
     def _above(self, parent: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
@@ -346,133 +390,58 @@ class _Question:
             admission = move.after(model, pk, admission)
         return admission
 
-    def _has_draft(self, group: Group) -> bool:
-        return any(level & self.drafts.keys() for level in group.before)
-
     # People -----------------------------------------------------------------------------------
 
     def _classes(self, groups: Collection[Group]) -> list[Class]:
         """The people whom the change could concern, by which of the segments they are in."""
         if not groups:
             return []
-        involved = self._involved(groups)
-        if self.drafts:
-            few = list(self._concerned().values_list("pk", flat=True)[: ONE_BY_ONE + 1])
-            if len(few) <= ONE_BY_ONE:
-                return self._classes_of(few, involved)
-        return self._classes_of_many(involved)
-
-    def _classes_of_many(self, involved: list[int]) -> list[Class]:
-        """By the members of each segment. Whoever is in none of them is not read at all."""
-        everyone: set[int] = set()
-        found: dict[Any, list[int]] = defaultdict(list)
-        for pk in involved:
-            if self._is_everybody(pk):
-                everyone.add(pk)
-                continue
-            members = self._members(pk).order_by().values_list("pk", flat=True)
-            for person in members.iterator(10_000):
-                found[person].append(pk)
-        self.others = frozenset(found)
+        rules = self._rules(groups)
+        named = named_values(c for rule in rules.rules.values() for c in rule.conditions)
+        concerned = self.draft.joins | self.draft.leaves if self.draft else None
+        few = concerned if concerned is not None and len(concerned) <= ONE_BY_ONE else None
+        plain = rules.segments_of(Person(None))
         classes: dict[frozenset[int], list[Any]] = defaultdict(list)
-        for person, memberships in found.items():
-            classes[frozenset(memberships) | everyone].append(person)
-        # Whom a draft concerns is a member before or after, and so has been found.
-        rest = 0 if self.drafts else self._concerned().count() - len(found)
-        return [
-            Class(frozenset(everyone), rest, None),
-            *(Class(memberships, len(people), people) for memberships, people in classes.items()),
-        ]
+        for person, pks in read_alike(Asked(named, rules.rules), self.using, few):
+            memberships = rules.segments_of(person) | ({STAFF} if person.is_staff else frozenset())
+            self.known.update(pks)
+            classes[memberships] += pks
+        if self.draft and concerned is not None:
+            classes[plain] += concerned - self.known
+            return _drafted_classes(classes, self.draft)
+        others = self._people().count() - len(self.known)
+        return [Class(plain, others, None), *_listed(classes)]
 
-    def _is_everybody(self, pk: int) -> bool:
-        segment = self._segments.get(pk)
-        return bool(
-            segment and segment.is_whole_type and segment.user_type == Segment.SIGNED_IN_USERS
-        )
+    def _rules(self, groups: Collection[Group]) -> Ruleset:
+        """The compiled rules of the segments that decide, and of no others."""
+        known = current_ruleset(self.using).rules
+        chains = {chain for group in groups for chain in (group.before, group.after)}
+        decisive = {pk for chain in chains for level in chain for pk in level}
+        return Ruleset([known[pk] for pk in sorted(decisive & known.keys())], [])
 
-    def _classes_of(self, pks: list[Any], involved: list[int]) -> list[Class]:
-        """The same for a few people, by the compiled rules: they know which segments to look at."""
-        using = self.using or DEFAULT_DB_ALIAS
-        rules, decisive = current_ruleset(using), frozenset(involved)
-        drafted = {
-            _after(pk): set(people.filter(Among("pk", pks)).values_list("pk", flat=True))
-            for pk, people in self.drafts.items()
-            if pks
-        }
-        found: dict[frozenset[int], list[Any]] = defaultdict(list)
-        for person in read_people(pks, using):
-            memberships = decisive & rules.segments_of(person)
-            memberships |= {pk for pk, people in drafted.items() if person.pk in people}
-            found[memberships | ({STAFF} if person.is_staff else frozenset())].append(person.pk)
-        return [Class(memberships, len(people), people) for memberships, people in found.items()]
+    def _people(self) -> QuerySet[Any]:
+        return get_user_model()._base_manager.using(self.using).filter(setting("ACTIVE"))
 
-    def _people(self, classes: list[Class]) -> QuerySet[Any]:
+    def _people_of(self, classes: list[Class]) -> QuerySet[Any]:
         """The people of these classes."""
-        listed = {pk for each in classes if each.people is not None for pk in each.people}
-        if any(each.people is None for each in classes):
-            # All but those of the other classes.
-            left_out = self.others - listed
-            people = self._concerned()
-            return people.exclude(Among("pk", left_out)) if left_out else people
-        people = get_user_model()._base_manager.using(self.using)
-        return people.filter(_among("pk", sorted(listed)))
-
-    def _involved(self, groups: Collection[Group]) -> list[int]:
-        """The segments that decide, in a fixed order. One with a draft is two: id and `_after`."""
-        named = {
-            pk
-            for group in groups
-            for chain in (group.before, group.after)
-            for s in chain
-            for pk in s
-        }
-        return sorted(named | {_after(pk) for pk in self.drafts})
-
-    def _concerned(self) -> QuerySet[Any]:
-        people = get_user_model()._base_manager.using(self.using).filter(setting("ACTIVE"))
-        if not self.drafts:
-            return people
-        changed = []
-        for pk, after in self.drafts.items():
-            before = self._segments[pk].members()
-            changed += [without(before, after), without(after, before)]
-        ids = [each.order_by().values("pk") for each in changed]
-        return people.filter(pk__in=ids[0].union(*ids[1:]))
-
-    @cached_property
-    def _segments(self) -> dict[int, Segment]:
-        segments = Segment.objects.using(self.using)
-        return {segment.pk: segment for segment in read_together(segments, self.using)}
-
-    def _members(self, pk: int) -> QuerySet[Any]:
-        """The active members of a segment, of a draft for a negative id, or the active staff."""
-        if pk == STAFF:
-            return self._concerned().filter(setting("STAFF"))
-        if pk < 0:
-            return self.drafts[_after(pk)]
-        return self._segments[pk].members()
-
-    def _gains(self, group: Group, memberships: frozenset[int]) -> bool:
-        return self._sees(group.after, memberships, after=True) and not self._sees(
-            group.before, memberships, after=False
-        )
-
-    def _loses(self, group: Group, memberships: frozenset[int]) -> bool:
-        return self._sees(group.before, memberships, after=False) and not self._sees(
-            group.after, memberships, after=True
-        )
-
-    def _sees(self, chain: Chain, memberships: frozenset[int], after: bool) -> bool:
-        """The rule: some segment of each level has them."""
-        return all(
-            any((_after(pk) if after and pk in self.drafts else pk) in memberships for pk in level)
-            for level in chain
-        )
+        listed = {pk for each in classes for pk in each.people or ()}
+        if all(each.people is not None for each in classes):
+            return self._people().filter(_among("pk", sorted(listed)))
+        # All but those of the other classes.
+        return self._people().exclude(_among("pk", sorted(self.known - listed)))
 
 
-def _after(pk: int) -> int:
-    # -1 is taken by the staff; built-in segments, whose ids are small, have no drafts.
-    return -pk
+def _listed(classes: Mapping[frozenset[int], list[Any]]) -> list[Class]:
+    return [Class(memberships, len(pks), pks) for memberships, pks in classes.items() if pks]
+
+
+def _drafted_classes(classes: Mapping[frozenset[int], list[Any]], draft: Draft) -> list[Class]:
+    """Only whom the draft concerns; those who join have it in their memberships."""
+    found: dict[frozenset[int], list[Any]] = {}
+    for memberships, pks in classes.items():
+        found[memberships | {DRAFT}] = [pk for pk in pks if pk in draft.joins]
+        found[memberships] = [pk for pk in pks if pk in draft.leaves]
+    return _listed(found)
 
 
 def _chain(levels: Iterable[Admission]) -> Chain:
@@ -511,16 +480,21 @@ def _kinds_with_audiences() -> list[tuple[Any, str]]:
 
 
 def _concerning(
-    groups: Collection[Group],
-    classes: list[Class],
-    concerns: Callable[[Group, frozenset[int]], bool],
+    groups: Mapping[tuple[Chain, Chain], Group], classes: list[Class]
 ) -> tuple[set[Group], list[Class]]:
-    """The groups of which somebody gains (or loses) something, and the people who do of any."""
+    """The groups of which somebody is admitted by the second chain only, and the people who are."""
+    first = _Chains({chain for chain, _other in groups})
+    second = _Chains({chain for _other, chain in groups})
     found: set[Group] = set()
+    unsettled = set(groups)
     people = []
     for each in classes:
-        if theirs := {group for group in groups if concerns(group, each.memberships)}:
-            found |= theirs
+        without, within = (chains.admitting(each.memberships) for chains in (first, second))
+        # Each group is asked about until somebody is found, so that the many are asked of few.
+        settled = {pair for pair in unsettled if pair[0] not in without and pair[1] in within}
+        unsettled -= settled
+        found.update(groups[pair] for pair in settled)
+        if settled or any(pair[0] not in without and pair[1] in within for pair in groups):
             people.append(each)
     return found, people
 

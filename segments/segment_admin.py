@@ -6,10 +6,13 @@ Without JavaScript every button sends the whole form; with htmx (where the site'
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from heapq import nsmallest
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
@@ -211,19 +214,17 @@ class SegmentAdmin(RefusesGracefully):
         self, request: HttpRequest, form: SegmentForm, stored: Segment
     ) -> HttpResponse:
         """Store what was confirmed as it is now; otherwise show what it would do."""
-        impact = form.impact()
-        effect = effect_of_draft(stored, impact.after)
-        joins, leaves = impact.gains.count(), impact.loses.count()
-        widens = effect.widens or bool(form.widens_later) or bool(joins)
-        seen = effect.fingerprint(*form.said(), joins, leaves)
+        effect = effect_of_draft(stored, form.impact().after)
+        widens = effect.widens or bool(form.widens_later) or bool(effect.joins)
+        seen = effect.fingerprint(*form.said(), len(effect.joins), len(effect.leaves))
         if is_confirmed(request, seen, widens):
             return self._stored(request, form)
         found = {
             "segment": stored,
             "before": sentence_of(stored),
             "after": sentence_of_draft(form),
-            "joins": {"count": joins, "people": impact.gains.order_by("pk")[:SHOWN_AT_MOST]},
-            "leaves": {"count": leaves, "people": impact.loses.order_by("pk")[:SHOWN_AT_MOST]},
+            "joins": {"count": len(effect.joins), "people": _first(effect.joins)},
+            "leaves": {"count": len(effect.leaves), "people": _first(effect.leaves)},
             "ends": form.widens_later,
             "can_go_back": True,
             **question(request, effect, seen, widens),
@@ -312,6 +313,11 @@ class SegmentAdmin(RefusesGracefully):
             **found,
         }
         return TemplateResponse(request, template, context)
+
+
+def _first(pks: Collection[Any]) -> QuerySet[Any]:
+    people = get_user_model()._base_manager.order_by("pk")
+    return people.filter(pk__in=nsmallest(SHOWN_AT_MOST, pks))
 
 
 def _number(text: str) -> int:

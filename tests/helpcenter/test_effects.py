@@ -193,7 +193,7 @@ def other_levels_are_forgotten():
 
 
 def drafts_are_forgotten():
-    return mock.patch.object(effects, "_after", lambda pk: pk)
+    return mock.patch.object(effects._Question, "_drafted", lambda self, level: level)
 
 
 @pytest.mark.parametrize("bug", [other_levels_are_forgotten, drafts_are_forgotten])
