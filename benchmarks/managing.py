@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import django
-from django.core.management.color import no_style
 
 from benchmarks.visible import table, title
 from tests.postgres import PostgresUnavailable, postgres
@@ -49,7 +48,6 @@ def run(arguments: argparse.Namespace) -> None:
     from django.db import connections
 
     from benchmarks.world import Size, World
-    from segments.models import Audience
 
     settings.ALLOWED_HOSTS = ["testserver"]
     settings.SECURE_SSL_REDIRECT = False
@@ -67,10 +65,6 @@ def run(arguments: argparse.Namespace) -> None:
             cursor.execute("DROP TABLE IF EXISTS textbook_section_segment")
         world = World(USING, size)
         world.build(lambda step, name=name: print(f"  {name}: {step}", flush=True))
-        with connections[USING].cursor() as cursor:
-            # The world gave its audiences ids, which PostgreSQL's sequence does not notice.
-            for statement in connections[USING].ops.sequence_reset_sql(no_style(), [Audience]):
-                cursor.execute(statement)
         results[name] = measure(world)
     title("Whole requests. ms in the small world and in the large one, and queries.")
     head = ["page", "small ms", "large ms", "queries small", "queries large"]

@@ -6,11 +6,12 @@ the triggers off: a benchmark of reading need not wait for the history of its ow
 
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.management.color import no_style
 from django.db import connections, models
 from django.utils import timezone
 
@@ -90,12 +91,17 @@ class World:
     def build(self, say: Any) -> None:
         """Write everything; `say` is called with the name of each step."""
         with without_triggers(self.using):
-            for step in (self.rules, self.shelves, self.articles, self.people, self.textbook):
+            for step in self.steps():
                 say(step.__name__)
                 step()
+            self.reset_sequences()
             say("statistics")
             self.analyze()
         say("done")
+
+    def steps(self) -> list[Callable[[], None]]:
+        """What is written, in this order."""
+        return [self.rules, self.shelves, self.articles, self.people, self.textbook]
 
     def rules(self) -> None:
         """Segments with one condition each, on an organization or on a tag, and audiences."""
@@ -242,6 +248,13 @@ class World:
         )
         self._insert(SectionSegment, sections, ["section_id", "segment_id"])
 
+    def reset_sequences(self) -> None:
+        """Audiences were given ids, which PostgreSQL's sequence does not notice."""
+        connection = connections[self.using]
+        with connection.cursor() as cursor:
+            for statement in connection.ops.sequence_reset_sql(no_style(), [Audience]):
+                cursor.execute(statement)
+
     def analyze(self) -> None:
         """Let PostgreSQL's planner know what is there, as it does by itself before long.
 
@@ -280,11 +293,9 @@ def _named(attribute: str, operator: str, *values: Any) -> dict[str, Any]:
 
 @contextmanager
 def without_triggers(using: str) -> Iterator[None]:
-    """Drop the triggers and put them back at the end."""
-    connection = connections[using]
-    with connection.cursor() as cursor:
-        for name, table in triggers.installed(connection).items():
-            on = f" ON {table}" if connection.vendor == "postgresql" else ""
-            cursor.execute(f"DROP TRIGGER {name}{on}")
-    yield
-    triggers.install(connection)
+    """Drop the triggers and put them back at the end, whatever happens."""
+    triggers.uninstall(connections[using])
+    try:
+        yield
+    finally:
+        triggers.install(connections[using])

@@ -21,6 +21,7 @@ from segments.admin import (
     RestrictedAdmin,
     SeenByFilter,
 )
+from segments.effects import Move
 from segments.ruleset import viewer_for
 
 from . import permissions, querysets
@@ -107,6 +108,17 @@ class SectionAdmin(ContentAdmin):
         return (
             super().get_queryset(request).prefetch_related(_titled("category"), _titled("parent"))
         )
+
+    def goes_along(self, obj: Section) -> Move:
+        """Into another category a section takes along what is inside it."""
+        inside: set[int] = set()
+        level = {obj.pk}
+        while level:
+            # The base manager: hidden sections go along, too.
+            below = Section._base_manager.filter(parent__in=level).values_list("pk", flat=True)
+            level = set(below) - inside
+            inside |= level
+        return Move(model=Section, pks=frozenset(inside), into={"category_id": obj.category_id})
 
 
 @admin.register(PermissionGroup)

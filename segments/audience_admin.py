@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy
 
 from .choosing import person_called
 from .confirmation import is_confirmed, question
-from .effects import Admission, Becomes, Effect, effect_of_moves
+from .effects import Admission, Becomes, Effect, Move, effect_of_all, effect_of_moves
 from .explain import ancestry
 from .forms import AudienceField
 from .models import Audience, InheritsAudience, Segment
@@ -31,7 +31,7 @@ from .ruleset import viewer_for
 
 
 class Unconfirmed(Exception):  # noqa: N818  (no error: a question to whoever changes something)
-    """A change of audiences whose impact has not been confirmed. Nothing is stored."""
+    """A change of audiences or places whose impact has not been confirmed. Nothing is stored."""
 
     def __init__(self, effect: Effect, before: str, after: str, seen: str) -> None:
         self.effect, self.before, self.after, self.seen = effect, before, after, seen
@@ -67,24 +67,35 @@ class AudiencePicker(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Store what was confirmed. Unconfirmed is raised where the impact is to be shown first."""
-        picked = [
-            name
-            for name in form.changed_data
-            if isinstance(form.fields.get(name), AudienceField) and change
-        ]
-        if picked:
-            self._require_confirmation(request, obj, picked)
+        if change:
+            self._require_confirmation(request, obj, form)
         super().save_model(request, obj, form, change)
 
-    def _require_confirmation(self, request: HttpRequest, obj: Any, picked: list[str]) -> None:
-        rows = type(obj)._base_manager.filter(pk=obj.pk)
-        stored = rows.select_related(*picked).get()
-        becomes = {name: _always(admission_of(getattr(obj, name))) for name in picked}
-        effect = effect_of_moves(rows, becomes)
+    def goes_along(self, obj: Any) -> Move | None:
+        """What else is put elsewhere when the object, not yet stored, is."""
+        return None
+
+    def _require_confirmation(self, request: HttpRequest, obj: Any, form: Any) -> None:
+        """For other audiences and for another place: what is above there may restrict less."""
+        model, pks = type(obj), frozenset([obj.pk])
+        changed = set(form.changed_data)
+        picked = [n for n in form.fields if n in changed and _is_audience(form.fields[n])]
+        parents = [name for name in getattr(model, "audience_parents", []) if name in changed]
+        if not (picked or parents):
+            return
+        stored = model._base_manager.select_related(*picked, *parents).get(pk=obj.pk)
+        moves = [Move(_always(admission_of(getattr(obj, n))), model, pks, n) for n in picked]
+        columns = [model._meta.get_field(name).attname for name in parents]
+        if columns:
+            moves.append(Move(model=model, pks=pks, into={c: getattr(obj, c) for c in columns}))
+            moves += filter(None, [self.goes_along(obj)])
+        effect = effect_of_all(moves, stored._state.db)
         before, after = (
-            "; ".join(str(getattr(each, name)) for name in picked) for each in (stored, obj)
+            "; ".join([*(str(getattr(each, n)) for n in picked), *_places(each, parents)])
+            for each in (stored, obj)
         )
-        seen = effect.fingerprint(obj.pk, before, after)
+        ids = [getattr(obj, n).pk for n in picked] + [getattr(obj, c) for c in columns]
+        seen = effect.fingerprint(obj.pk, ids, before, after)
         if not is_confirmed(request, seen, effect.widens):
             raise Unconfirmed(effect, before, after, seen)
 
@@ -114,6 +125,16 @@ class AudiencePicker(admin.ModelAdmin):
             **words,
         }
         return TemplateResponse(request, "admin/segments/audience_impact.html", context)
+
+
+def _is_audience(form_field: Any) -> bool:
+    return isinstance(form_field, AudienceField)
+
+
+def _places(thing: Any, parents: list[str]) -> list[str]:
+    """Where a thing lies, in words: “section: First days”."""
+    options = type(thing)._meta
+    return [f"{options.get_field(n).verbose_name}: {getattr(thing, n) or '–'}" for n in parents]
 
 
 def _always(admission: Admission) -> Becomes:

@@ -1,10 +1,11 @@
 """What would a change do to who sees what? Asked before it is made: of nothing that is stored.
 
-Two kinds of changes are understood: other members of a segment (a draft), and other audiences of
-content (moves). Content is grouped by its chain, the audiences from the top down to it, and people
-by the segments of these chains they are in; what each class of people gains or loses follows by the
-rule of design §2. So the answer is exact. It costs a constant number of queries however many
-articles there are; a change of audiences costs one more for each segment that it is about.
+Two kinds of changes are understood: other members of a segment (a draft), and other audiences or
+other places of content (moves). Content is grouped by its chain, the audiences from the top down to
+it, and people by the segments of these chains they are in; what each class of people gains or loses
+follows by the rule of design §2. So the answer is exact. It costs a constant number of queries
+however many articles there are; a change of audiences costs one more for each segment that it is
+about.
 """
 
 from __future__ import annotations
@@ -51,15 +52,21 @@ STAFF = -1
 DRAFT = -2
 
 
+def _unchanged(admission: Admission) -> Admission:
+    return admission
+
+
 @dataclass(frozen=True)
 class Move:
     """Other audiences for some rows of a model, or wherever it applies when no rows are given."""
 
-    becomes: Becomes
+    becomes: Becomes = _unchanged
     model: Any = None
     pks: frozenset[Any] | None = None
     # Which of the model's audiences; content has one.
     name: str = "audience"
+    # Column -> id of another parent, for rows that are put elsewhere.
+    into: Mapping[str, Any] = field(default_factory=dict)
 
     def is_of(self, model: Any, name: str) -> bool:
         """Does it touch this audience of this model?"""
@@ -172,8 +179,17 @@ def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
     `becomes` has one entry for each audience of theirs that changes, by the name of its field.
     """
     pks = frozenset(rows.values_list("pk", flat=True))
-    moves = [Move(how, rows.model, pks, name) for name, how in becomes.items()]
-    return _Question(rows.db, moves).answer()
+    return effect_of_all(
+        [Move(how, rows.model, pks, name) for name, how in becomes.items()], rows.db
+    )
+
+
+def effect_of_all(moves: Iterable[Move], using: str | None) -> Effect:
+    """What everybody sees more or less of when all of this is done at once.
+
+    All rows of one kind of content that are named go to the same place, if to another one at all.
+    """
+    return _Question(using, moves).answer()
 
 
 def effect_of_replacing(segment: Segment, by: Segment) -> Effect:
@@ -269,13 +285,13 @@ class _Question:
                 ContentEffect(
                     model,
                     name,
-                    gained=_content(model, name, groups, gaining, self.using),
-                    lost=_content(model, name, groups, losing, self.using),
-                    becomes_public=_content(
-                        model, name, groups, {g for g in groups if g.becomes_public}, self.using
+                    gained=self._content(model, name, groups, gaining),
+                    lost=self._content(model, name, groups, losing),
+                    becomes_public=self._content(
+                        model, name, groups, {g for g in groups if g.becomes_public}
                     ),
-                    stops_being_public=_content(
-                        model, name, groups, {g for g in groups if g.stops_being_public}, self.using
+                    stops_being_public=self._content(
+                        model, name, groups, {g for g in groups if g.stops_being_public}
                     ),
                 )
                 for model, name, groups in kinds
@@ -286,16 +302,10 @@ class _Question:
 
     def _groups(self, model: Any, name: str) -> Places:
         """Group -> the places (audience id and parents' ids) whose content it holds."""
-        content = issubclass(model, InheritsAudience)
-        parents = list(model.audience_parents) if content else []
-        columns = [model._meta.get_field(parent).attname for parent in parents]
-        # The base manager: whoever may make the change learns of everything it touches.
-        rows = model._base_manager.using(self.using)
-        if content:
-            rows = rows.filter(**model.audience_published)
-        rows = self._touched(rows, model, name, columns)
-        above = [self._above(model._meta.get_field(parent)) for parent in parents]
+        columns = _columns(model)
+        above = [self._above(model._meta.get_field(column)) for column in columns]
         found: dict[Group, list[tuple[Any, ...]]] = defaultdict(list)
+        rows = self._touched(model, name)
         places = rows.order_by().values_list(f"{name}_id", *columns).distinct()
         for audience, *ids in places:
             group = self._group(model, name, audience, ids, above)
@@ -312,8 +322,9 @@ class _Question:
             # Rows of the model itself were picked by `_touched`, so all of these move.
             moved = move.becomes(moved) if move.is_of(model, name) else moved
         levels = [[own], [moved]]
-        for which in (0, 1):
-            for pk, chains in zip(ids, above, strict=True):
+        then = self._placed(model, dict(zip(_columns(model), ids, strict=True))).values()
+        for which, parents in enumerate((ids, then)):
+            for pk, chains in zip(parents, above, strict=True):
                 levels[which] += chains[which].get(pk, [NOBODY])
             if not issubclass(model, InheritsAudience):
                 levels[which].append(frozenset([STAFF]))
@@ -325,7 +336,19 @@ class _Question:
             return level
         return level - {self.draft.segment} | {DRAFT}
 
-    def _touched(self, rows: Any, model: Any, name: str, columns: list[str]) -> Any:
+    def _placed(self, model: Any, row: dict[str, Any], pk: Any = None) -> dict[str, Any]:
+        """The row of parents' ids as the change leaves it; without a pk that of a touched row."""
+        for move in self.moves:
+            if move.model is model and (pk is None or pk in (move.pks or ())):
+                row = row | dict(move.into)
+        return row
+
+    def _published(self, model: Any) -> QuerySet[Any]:
+        # The base manager: whoever may make the change learns of everything it touches.
+        rows = model._base_manager.using(self.using)
+        return rows.filter(**getattr(model, "audience_published", {}))
+
+    def _touched(self, model: Any, name: str) -> QuerySet[Any]:
         """Only the rows that the change can touch, so that a large world is not read for it."""
         segments = {self.replaced, self.draft.segment if self.draft else None}
         ids = [pk for pk, named in self.admissions.items() if named and named & segments]
@@ -333,17 +356,25 @@ class _Question:
         for move in self.moves:
             if move.model is model and move.name == name:
                 touched |= _among("pk", sorted(move.pks or ()))
-        for column, parent in zip(columns, model.audience_parents if columns else [], strict=True):
-            touched |= _among(column, self._changed(model._meta.get_field(parent)))
-        return rows.filter(touched)
+        for column in _columns(model):
+            touched |= _among(column, self._changed(model._meta.get_field(column)))
+        return self._published(model).filter(touched)
+
+    def _content(self, model: Any, name: str, groups: Places, wanted: set[Group]) -> QuerySet[Any]:
+        """The rows at the places of the wanted groups."""
+        rows = self._published(model).filter(_at_places(model, name, groups, wanted))
+        picked = [move.pks or () for move in self.moves if (move.model, move.name) == (model, name)]
+        # Where rows were picked, others at the same place stay as they are.
+        return rows.filter(_among("pk", sorted(set().union(*picked)))) if picked else rows
 
     def _changed(self, parent: Any) -> list[Any]:
         """The ids of the parents whose chain the change touches."""
         before, after = self._above(parent)
         return [
             pk
-            for pk, levels in before.items()
-            if pk is not None and levels != list(map(self._drafted, after[pk]))
+            for pk in before | after
+            if pk is not None
+            and before.get(pk) != [self._drafted(each) for each in after.get(pk, [NOBODY])]
         ]
 
     def _above(self, parent: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
@@ -374,14 +405,15 @@ class _Question:
         columns = ["pk", *([nested_by] if nested_by else []), *own, *(name for name, _ in outer)]
         rows = {row["pk"]: row for row in model._base_manager.using(self.using).values(*columns)}
         found: tuple[dict[Any, Any], dict[Any, Any]] = ({}, {})
-        for which in (0, 1):
+        then = {pk: self._placed(model, row, pk) for pk, row in rows.items()}
+        for which, placed in enumerate((rows, then)):
             alone = {}
-            for pk, row in rows.items():
+            for pk, row in placed.items():
                 levels = [self._own(model, pk, row["audience_id"], which)] if own else []
                 for name, chains in outer:
                     levels = [*levels, *chains[which].get(row[name], [NOBODY])]
                 alone[pk] = levels
-            found[which].update(_nested(model, rows, alone, nested_by))
+            found[which].update(_nested(model, placed, alone, nested_by))
         return found
 
     def _own(self, model: Any, pk: Any, audience: int, which: int) -> Admission:
@@ -499,20 +531,15 @@ def _concerning(
     return found, people
 
 
-def _content(
-    model: Any,
-    name: str,
-    groups: dict[Group, list[tuple[Any, ...]]],
-    wanted: set[Group],
-    using: Any,
-) -> QuerySet[Any]:
-    """The rows at the places of the wanted groups."""
-    content = issubclass(model, InheritsAudience)
-    columns = [
-        model._meta.get_field(parent).attname
-        for parent in (model.audience_parents if content else [])
-    ]
-    rows = model._base_manager.using(using).filter(**(model.audience_published if content else {}))
+def _columns(model: Any) -> list[str]:
+    """The columns of the parents whose audiences limit the model's rows, too."""
+    parents = model.audience_parents if issubclass(model, InheritsAudience) else []
+    return [model._meta.get_field(parent).attname for parent in parents]
+
+
+def _at_places(model: Any, name: str, groups: Places, wanted: set[Group]) -> Q:
+    """At the places of the wanted groups."""
+    columns = _columns(model)
     found = Q(pk__in=[])
     for audience, ids in _by_audience(groups, wanted).items():
         place = Q(**{f"{name}_id": audience})
@@ -521,7 +548,7 @@ def _content(
             somewhere = _among(column, known)
             place &= somewhere | Q(**{column: None}) if None in values else somewhere
         found |= place
-    return rows.filter(found)
+    return found
 
 
 def _among(column: str, ids: list[Any]) -> Q:

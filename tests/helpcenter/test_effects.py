@@ -14,14 +14,22 @@ from hypothesis import strategies as st
 from accounts.models import User
 from helpcenter.models import Article, Category, HelpCenter, PermissionGroup, Section
 from segments import attributes, effects, ruleset
-from segments.effects import effect_of_draft, effect_of_moves, effect_of_replacing
+from segments.effects import (
+    Move,
+    _Question,
+    effect_of_all,
+    effect_of_draft,
+    effect_of_moves,
+    effect_of_replacing,
+)
 from segments.models import Audience, Segment
 from segments.ruleset import Viewer, viewer_for
 from tests import worlds
-from tests.factories_content import ArticleFactory
+from tests.factories_content import ArticleFactory, SectionFactory
 
 pytestmark = pytest.mark.django_db
 COMPARED = Counter()
+KINDS = ["move", "place", "replace", "edit"]
 quietly = settings(
     max_examples=30,
     suppress_health_check=list(HealthCheck),
@@ -91,8 +99,8 @@ def things(changed, name):
     return {pk for who, sight in changed.items() if who for kind, pk in sight if kind == name}
 
 
-def ways_to_change(chance):
-    """One of everything that can be asked beforehand: (the effect, what then happens)."""
+def way_to_change(kind, chance):
+    """A change that can be asked beforehand: (the effect, what then happens)."""
     used = Segment.objects.filter(built_in=None, audiences__isnull=False).distinct()
     own = list(used or Segment.objects.filter(built_in=None))
     segment = chance.choice(own)
@@ -128,12 +136,38 @@ def ways_to_change(chance):
     conditions = chance.choice([[roles], [tags], [roles, tags], []])
     draft = Segment(pk=segment.pk, user_type=segment.user_type, conditions=conditions)
     draft._state.db = "default"
-    kind = chance.choice(["move", "replace", "edit"])
+    if kind == "place":
+        moves, put = ways_to_place(chance)
+        return effect_of_all(moves, "default"), put
     if kind == "move":
-        return kind, effect_of_moves(rows, {"audience": becomes}), move
+        return effect_of_moves(rows, {"audience": becomes}), move
     if kind == "replace":
-        return kind, effect_of_replacing(segment, other), replace
-    return kind, effect_of_draft(segment, draft.members()), edit
+        return effect_of_replacing(segment, other), replace
+    return effect_of_draft(segment, draft.members()), edit
+
+
+def ways_to_place(chance):
+    """Articles or a section elsewhere, where the section may be in a cycle or too deep then."""
+    sections, categories = ids(Section._base_manager.all()), ids(Category._base_manager.all())
+    model = chance.choice([Article, Section])
+    if model is Article:
+        into = {"section_id": chance.choice(sorted(sections))}
+    else:
+        into = {
+            "category_id": chance.choice(sorted(categories)),
+            "parent_id": chance.choice([None, *sorted(sections)]),
+        }
+    every = sorted(ids(model._base_manager.all()))
+    pks = frozenset(chance.sample(every, min(len(every), 2)))
+    audience = chance.choice([None, frozenset()])
+    becomes = chance.choice([lambda old: old, lambda _old: audience])
+
+    def put():
+        for row in model._base_manager.filter(pk__in=pks):
+            new = stored(becomes(audience_set(row.audience)))
+            model._base_manager.filter(pk=row.pk).update(audience=new, **into)
+
+    return [Move(becomes, model, pks, into=into)], put
 
 
 def audience_set(audience):
@@ -150,19 +184,20 @@ def stored(admission):
     )
 
 
-def differences(world, number):
+def differences(world, number, kinds=KINDS):
     with transaction.atomic():
         worlds.build(world)
         worlds.destroy(world)
         before = everything()
-        found = [each for n in range(4) for each in differences_of_one(before, number + n)]
+        chance = random.Random(number)
+        found = [each for kind in kinds for each in differences_of_one(before, kind, chance)]
         transaction.set_rollback(True)
     return found
 
 
-def differences_of_one(before, number):
+def differences_of_one(before, kind, chance):
     with transaction.atomic():
-        kind, effect, make = ways_to_change(random.Random(number))
+        effect, make = way_to_change(kind, chance)
         said = foretold(effect)
         make()
         happened = seen(before, everything())
@@ -184,7 +219,7 @@ def test_what_is_foretold_happens(world, number, one_by_one):
 def test_enough_was_compared(tally):
     for kind, count in COMPARED.items():
         tally[f"effects: {kind}"] += count
-    assert min(COMPARED[kind] for kind in ("move", "replace", "edit")) >= 15
+    assert min(COMPARED[kind] for kind in KINDS) >= 15
     assert COMPARED["that changed something"] >= 15
 
 
@@ -196,15 +231,42 @@ def drafts_are_forgotten():
     return mock.patch.object(effects._Question, "_drafted", lambda self, level: level)
 
 
-@pytest.mark.parametrize("bug", [other_levels_are_forgotten, drafts_are_forgotten])
-def test_a_planted_bug_is_found(bug):
+def places_are_forgotten():
+    return mock.patch.object(_Question, "_placed", lambda self, model, row, pk=None: row)
+
+
+@pytest.mark.parametrize(
+    ("bug", "kind"),
+    [
+        (other_levels_are_forgotten, "move"),
+        (drafts_are_forgotten, "edit"),
+        (places_are_forgotten, "place"),
+    ],
+)
+def test_a_planted_bug_is_found(bug, kind):
     with bug():
         pairs = st.tuples(worlds.worlds(), st.integers(0, 2**32))
         find(
             pairs,
-            lambda pair: bool(differences(*pair)),
+            lambda pair: bool(differences(*pair, kinds=[kind])),
             settings=settings(quietly, max_examples=300, database=None, derandomize=True),
         )
+
+
+def test_neighbours_stay_as_they_are(segment_of):
+    acme = Audience.of(segment_of["acme"])
+    section = SectionFactory(audience=acme)
+    public = SectionFactory()
+    moved, _stays = (ArticleFactory(audience=Audience.everyone(), section=section) for _ in "ab")
+    shown, _hidden = (ArticleFactory(audience=acme, section=public) for _ in "ab")
+    elsewhere = {"section_id": public.pk}
+    moves = {
+        shown: Move(lambda _old: None, Article, frozenset([shown.pk])),
+        moved: Move(model=Article, pks=frozenset([moved.pk]), into=elsewhere),
+    }
+    for article, move in moves.items():
+        (content,) = effect_of_all([move], "default").content
+        assert list(content.becomes_public) == [article]
 
 
 def test_the_cost_does_not_grow(segment_of):
