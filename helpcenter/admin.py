@@ -54,11 +54,12 @@ def _titled(name: str) -> Prefetch[Any]:
 class ContentAdmin(RestrictedAdmin):
     """Things whose names are translations."""
 
+    list_select_related = ["audience"]
     search_fields = ["translations__title"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """What the viewer may see, with its titles."""
-        return super().get_queryset(request).titled()
+        """What the viewer may see, with its titles and audiences."""
+        return super().get_queryset(request).titled().prefetch_related("audience__segments")
 
     def _limit(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
         super()._limit(db_field, request, kwargs)
@@ -91,7 +92,6 @@ class HelpCenterAdmin(RestrictedAdmin):
 @admin.register(Category)
 class CategoryAdmin(ContentAdmin):
     list_display = ["__str__", "position", "audience"]
-    list_select_related = ["audience"]
     list_filter = [AudienceFilter, SeenByFilter]
     inlines = [CategoryTranslationInline]
 
@@ -99,7 +99,6 @@ class CategoryAdmin(ContentAdmin):
 @admin.register(Section)
 class SectionAdmin(ContentAdmin):
     list_display = ["__str__", "category", "parent", "position", "audience"]
-    list_select_related = ["audience"]
     list_filter = [AudienceFilter, SeenByFilter, "category"]
     inlines = [SectionTranslationInline]
 
@@ -189,7 +188,12 @@ class ArticleAdmin(ContentAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         """The articles this staff member may edit."""
         rows = permissions.editable_articles(request.user).order_by("position", "id")
-        return rows.titled().prefetch_related(_titled("section"))
+        return rows.titled().prefetch_related(_titled("section"), "audience__segments")
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Admins see in the list who sees what; others may not know it of every article."""
+        columns = ["audience"] if permissions.may_manage(request.user) else []
+        return [*self.list_display[:2], *columns, *self.list_display[2:]]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """What only publishers change. The care itself is handed over by admins."""

@@ -21,7 +21,6 @@ from .audience_admin import is_admin as _is_admin
 from .inspection import ExplainsAccess
 from .inspection import PersonAccess as PersonAccess
 from .models import Audience, InheritsAudience, Segment
-from .recollection import history_of
 from .refusing import RefusesGracefully
 from .segment_admin import SegmentAdmin as SegmentAdmin
 
@@ -57,8 +56,6 @@ class VisibleRawIdWidget(ForeignKeyRawIdWidget):
 
 class RestrictedAdmin(RefusesGracefully, ExplainsAccess, ChangesAudiences):
     """Lists, shows, deletes and relates only what the viewer may see."""
-
-    object_history_template = "admin/segments/object_history.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """What this staff member may see: the list, the form, the history, actions and choices."""
@@ -123,19 +120,6 @@ class RestrictedAdmin(RefusesGracefully, ExplainsAccess, ChangesAudiences):
         if _takes_hidden_along(objs, request.user):
             return [], {}, set(), [_("Something in it is outside what you may see.")]
         return super().get_deleted_objects(objs, request)
-
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """Django's log, and below it who changed the audience, for those who may know it."""
-        thing = self.get_object(request, object_id)
-        changes: Any = []
-        if thing is not None and self.may_see_audience(request, thing):
-            changes = history_of(thing)
-        context = {**(extra_context or {}), "changes": changes}
-        return super().history_view(request, object_id, context)
-
-    def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
-        """Names of segments are content: may this staff member learn who the audience is?"""
-        return _is_admin(request)
 
 
 def _takes_hidden_along(objs: Any, user: Any) -> bool:

@@ -5,6 +5,7 @@ Nothing that lets more people see something is stored before somebody has seen w
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -13,9 +14,11 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -24,9 +27,11 @@ from .confirmation import is_confirmed, question
 from .effects import Admission, Becomes, Effect, Move, effect_of_all, effect_of_moves
 from .explain import ancestry
 from .forms import AudienceField
+from .history_pages import audiences_then, history_context, moments_since
 from .models import Audience, InheritsAudience, Segment
 from .moving import admission_of, move_all
 from .querysets import Among, has_audience
+from .recollection import Moment
 from .ruleset import viewer_for
 
 
@@ -38,6 +43,26 @@ class Unconfirmed(Exception):  # noqa: N818  (no error: a question to whoever ch
         super().__init__(after)
 
 
+def ask(model_admin: Any, request: HttpRequest, asked: Unconfirmed, **more: Any) -> HttpResponse:
+    """The page that shows an impact, with all that was sent, to be sent again."""
+    words = question(request, asked.effect, asked.seen, asked.effect.widens)
+    if not is_admin(request):
+        # Who is in a segment is for admins; how many it concerns is for whoever publishes.
+        words |= {"gainers": [], "losers": []}
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": _("What this change does"),
+        "before": asked.before,
+        "after": asked.after,
+        "files": [(name, str(file)) for name, file in request.FILES.items()],
+        "cancel": request.get_full_path(),
+        **words,
+        **more,
+    }
+    return TemplateResponse(request, "admin/segments/audience_impact.html", context)
+
+
 def is_admin(request: HttpRequest) -> bool:
     """Is the request made by an admin, whom names of segments and people may be shown to?"""
     return viewer_for(request.user).is_admin
@@ -46,11 +71,13 @@ def is_admin(request: HttpRequest) -> bool:
 class AudiencePicker(admin.ModelAdmin):
     """Foreign keys to audiences are chosen as nobody, everyone or segments."""
 
+    object_history_template = "admin/segments/object_history.html"
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """The picker for audiences; the usual field for everything else."""
         if db_field.remote_field.model is Audience:
             return AudienceField(
-                label=db_field.verbose_name,
+                label=capfirst(db_field.verbose_name),
                 initial=db_field.get_default(),
                 help_text=db_field.help_text,
                 with_everyone=issubclass(self.model, InheritsAudience),
@@ -63,7 +90,43 @@ class AudiencePicker(admin.ModelAdmin):
         picker = form.base_fields.get("audience")
         if obj is not None and picker is not None and has_audience(type(obj)):
             picker.help_text = restricted_above(obj, named=is_admin(request))
+        if obj is not None and self.may_see_audience(request, obj):
+            for name, audience in self._restored(request, obj).items():
+                setattr(obj, name, audience)
         return form
+
+    def _restored(self, request: HttpRequest, obj: Any) -> dict[str, Audience]:
+        """The audiences to go back to, which the form is filled in with; nothing is stored."""
+        if request.method != "GET" or "restore" not in request.GET:
+            return {}
+        found = audiences_then(obj, moments_since(obj, request.GET["restore"]))
+        if found is None:
+            raise Http404
+        return found
+
+    def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
+        """Names of segments are content: may this staff member learn who the audience is?"""
+        return is_admin(request)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Django's log, and above it who changed the audience, for those who may know it."""
+        thing = self.get_object(request, object_id)
+        found: dict[str, Any] = {}
+        if thing is not None and self.may_see_audience(request, thing):
+            found = history_context(request, thing, partial(self._way_back, request, thing))
+        return super().history_view(request, object_id, {**(extra_context or {}), **found})
+
+    def _way_back(
+        self, request: HttpRequest, thing: Any, moments: list[Moment], moment: Moment
+    ) -> str:
+        since = [each for each in moments if each.pk > moment.pk]
+        if not since or not self.has_change_permission(request, thing):
+            return ""
+        if not audiences_then(thing, since):
+            return ""
+        options = self.opts
+        name = f"admin:{options.app_label}_{options.model_name}_change"
+        return f"{reverse(name, args=[thing.pk])}?restore={moment.pk}"
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Store what was confirmed. Unconfirmed is raised where the impact is to be shown first."""
@@ -101,30 +164,15 @@ class AudiencePicker(admin.ModelAdmin):
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """As usual; a change of audiences is shown with its impact before it is stored."""
+        if request.method == "GET" and "restore" in request.GET:
+            words = _("The form says who saw it then. Nothing is stored until you save.")
+            messages.info(request, words)
         try:
             # Of its own: what was written before the question was asked is undone.
             with transaction.atomic():
                 return super().changeform_view(request, *args, **kwargs)
         except Unconfirmed as asked:
-            return self._ask(request, asked)
-
-    def _ask(self, request: HttpRequest, asked: Unconfirmed) -> HttpResponse:
-        """The page that shows an impact, with all that was sent, to be sent again."""
-        words = question(request, asked.effect, asked.seen, asked.effect.widens)
-        if not is_admin(request):
-            # Who is in a segment is for admins; how many it concerns is for whoever publishes.
-            words |= {"gainers": [], "losers": []}
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("What this change does"),
-            "before": asked.before,
-            "after": asked.after,
-            "files": [(name, str(file)) for name, file in request.FILES.items()],
-            "cancel": request.get_full_path(),
-            **words,
-        }
-        return TemplateResponse(request, "admin/segments/audience_impact.html", context)
+            return ask(self, request, asked)
 
 
 def _is_audience(form_field: Any) -> bool:
@@ -226,7 +274,7 @@ class ChangesAudiences(AudiencePicker):
         seen = effect.fingerprint(sorted(pks), after)
         if not is_confirmed(request, seen, effect.widens):
             before = f"{len(pks)} {self.opts.verbose_name_plural}"
-            return self._ask(request, Unconfirmed(effect, before, after, seen))
+            return ask(self, request, Unconfirmed(effect, before, after, seen))
         changed = move_all(chosen, form.becomes)
         words = _("Who sees them has changed for %(changed)d of %(all)d.")
         messages.success(request, words % {"changed": changed, "all": len(pks)})
@@ -259,8 +307,16 @@ class AudienceFilter(admin.SimpleListFilter):
             ("everyone", _("Everyone")),
             ("segments", _("Segments")),
             ("nobody", _("Nobody")),
-            *((str(s.pk), s.name) for s in Segment.objects.assignable().only("name")),
         ]
+
+    def choices(self, changelist: Any) -> Any:
+        """The usual ones as links; the segments, of which there may be many, in a form."""
+        self.others = {k: v for k, v in changelist.params.items() if k != self.parameter_name}
+        return super().choices(changelist)
+
+    def segments(self) -> list[tuple[str, str]]:
+        """What the form offers."""
+        return [(str(s.pk), s.name) for s in Segment.objects.assignable().only("name")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.value()

@@ -511,6 +511,11 @@ def _kinds_with_audiences() -> list[tuple[Any, str]]:
     return [(each.model, each.name) for each in audience_fields() if each.model not in holders]
 
 
+def content_kinds() -> list[Any]:
+    """The kinds of content that hold no other: what people gain or lose."""
+    return [m for m, _name in _kinds_with_audiences() if issubclass(m, InheritsAudience)]
+
+
 def _concerning(
     groups: Mapping[tuple[Chain, Chain], Group], classes: list[Class]
 ) -> tuple[set[Group], list[Class]]:

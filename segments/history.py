@@ -95,6 +95,24 @@ def _watched() -> Iterator[Watched]:
                 yield from _step(step, path)
 
 
+def recorded_fields(model: Any) -> dict[str, Any]:
+    """Name in the history -> the field of the model whose changes are recorded by it.
+
+    What is recorded of two fields by one name is left out: nobody could say of which a value is.
+    """
+    names = {(w.table, w.model, w.value): w.field for w in reversed([*_watched()])}
+    found: dict[str, Any] = {}
+    unclear = set()
+    for field in [*model._meta.many_to_many, *model._meta.concrete_fields]:
+        watched = _link(model, field, "") if field.many_to_many else _column(model, field, "")
+        name = names.get((watched.table, watched.model, watched.value))
+        if name in found:
+            unclear.add(name)
+        if name is not None:
+            found[name] = field
+    return {name: field for name, field in found.items() if name not in unclear}
+
+
 def _segments() -> Iterator[Watched]:
     for name in ("name", "description", "user_type", "conditions"):
         field = Segment._meta.get_field(name)

@@ -12,24 +12,34 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .audience_admin import is_admin
+from .audience_admin import Unconfirmed, ask, is_admin
 from .choosing import person_called, searched
+from .confirmation import is_confirmed
 from .explain import explain
-from .models import Restricted, Segment, read_together
+from .history_pages import history_context, moments_since
+from .models import Change, Restricted, Segment, read_together
+from .person_changes import effect_between, put_back, viewer_now
 from .reach import reach_of
-from .recollection import history_of
+from .recollection import Moment, changes_in_words
 from .segment_list import uses_by_kind
 
 PER_PAGE = 50
@@ -54,6 +64,7 @@ class ExplainForm(forms.Form):
         label=gettext_lazy("Person"),
         required=False,
         max_length=300,
+        widget=forms.TextInput({"size": 36, "list": "people", "autocomplete": "off"}),
         help_text=gettext_lazy(
             "An e-mail address or an exact name. Empty means a visitor who is not signed in."
         ),
@@ -270,24 +281,85 @@ def _others(segments: list[Segment]) -> dict[Any, dict[str, Any]]:
     }
 
 
+class Was:
+    """What a person was to the rule, and the newest change of them, before something is changed."""
+
+    def __init__(self, person: Any) -> None:
+        self.viewer = viewer_now(person)
+        self.newest = Change.objects.of(person).values_list("pk", flat=True).first() or 0
+
+
 class PersonAccess(Inspects):
-    """For people: what one of them can see."""
+    """For people: what one of them can see, and what a change of them does to it."""
 
     def get_urls(self) -> list[Any]:
         """Django's pages, and those about what a person can see."""
         return [
             self.at("can-see", self.can_see, "can_see"),
             self.at("can-see-csv", self.can_see_csv, "can_see_csv"),
+            self.at("go-back", self.go_back, "go_back"),
             *super().get_urls(),
         ]
 
     object_history_template = "admin/segments/object_history.html"
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """Django's log, and below it what changed of what decides what the person sees."""
+        """Django's log, and above it what changed of what decides what the person sees."""
         person = self.inspected(request, object_id)
-        more = {**(extra_context or {}), "changes": history_of(person)}
-        return super().history_view(request, object_id, more)
+        address = self.address_of("go_back", person)
+
+        def way_back(moments: list[Moment], moment: Moment) -> str:
+            return address if moment is not moments[0] else ""
+
+        found = history_context(request, person, way_back) | {"by_post": True}
+        return super().history_view(request, object_id, {**(extra_context or {}), **found})
+
+    def go_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Make the person again what they were at a moment, after the impact was seen."""
+        person = self.inspected(request, object_id)
+        if request.method != "POST":
+            raise Http404
+        since = moments_since(person, request.POST.get("moment", ""))
+        history = self.address_of("history", person)
+        was = Was(person)
+        try:
+            with transaction.atomic():
+                put_back(person, since)
+                self._require_confirmation(request, person, was)
+        except Unconfirmed as asked:
+            return ask(self, request, asked, cancel=history, own_rights=True)
+        words = _("%s is as they were then; what is gone since could not come back.") % person
+        messages.success(request, words)
+        return HttpResponseRedirect(history)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """As usual; what the person sees more or less of is shown before it is stored."""
+        try:
+            # Of its own: the change has been made when the question is asked, and is undone.
+            with transaction.atomic():
+                return super().changeform_view(request, *args, **kwargs)
+        except Unconfirmed as asked:
+            return ask(self, request, asked, own_rights=True)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """As usual; what the person was is kept, to be compared."""
+        if change:
+            obj.was = Was(obj)
+        super().save_model(request, obj, form, change)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> Any:
+        """As usual. Everything is written by now, and not yet said to be stored."""
+        if not effect_between(obj, obj.was.viewer, viewer_now(obj)).changes_nothing:
+            self._require_confirmation(request, obj, obj.was)
+        return super().response_change(request, obj)
+
+    def _require_confirmation(self, request: HttpRequest, person: Any, was: Was) -> None:
+        effect = effect_between(person, was.viewer, viewer_now(person))
+        rows = changes_in_words(person, Change.objects.of(person).filter(pk__gt=was.newest))
+        before, after = ("; ".join(f"{row[0]}: {row[side]}" for row in rows) for side in (1, 2))
+        seen = effect.fingerprint(person.pk, before, after)
+        if not is_confirmed(request, seen, effect.widens):
+            raise Unconfirmed(effect, before or "–", after or "–", seen)
 
     def tools(self, thing: Any) -> list[tuple[str, str]]:
         """A link on the form of the person."""

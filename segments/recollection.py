@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from .attributes import attributes
 from .choosing import people_with
 from .conditions import Condition, read_conditions
+from .history import recorded_fields
 from .models import Audience, Change, Segment, SegmentPerson, audience_fields
 from .wording import label_of, labels_for, words_for
 
@@ -35,32 +39,91 @@ class State:
 
 @dataclass
 class Moment:
-    """What somebody changed at once, and what the segment was afterwards."""
+    """What somebody changed at once, and what the object was afterwards."""
 
-    # The newest of its changes: names the moment in addresses.
+    # The newest of its changes: names the moment in addresses. 0 is before all of them.
     pk: int
     at: Any
     who: str
-    words: list[tuple[str, str, str]]
-    state: State
+    words: list[tuple[str, str, str]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    # Of segments only: of other things it is not all known, but what changed is.
+    state: State | None = None
 
 
-def moments_of(segment: Segment) -> list[Moment]:
-    """Every moment at which the segment changed, the newest first.
+def moments_of(thing: Model) -> list[Moment]:
+    """Every moment at which a segment, an audience or a person changed, the newest first.
 
-    The states are the present one with the changes undone, one after the other.
+    The states of a segment are the present one with the changes undone, one after the other.
     """
-    changes = list(Change.objects.of(segment))
+    changes = list(Change.objects.of(thing))
     words = in_words(changes)
-    state = state_of(segment)
+    state = state_of(thing) if isinstance(thing, Segment) else None
     found: list[Moment] = []
     for change, said in zip(changes, words, strict=True):
         same = found and (found[-1].at, found[-1].who) == (change.at, said.who)
         if not same:
-            found.append(Moment(change.pk, change.at, said.who, [], _copy(state)))
-        found[-1].words.append((said.field, said.before, said.after))
-        _undo(state, change)
+            found.append(Moment(change.pk, change.at, said.who, state=_copy(state)))
+        found[-1].changes.append(change)
+        if said.before != said.after:
+            found[-1].words.append((said.field, said.before, said.after))
+        if state is not None:
+            _undo(state, change)
+    # A segment's first change is its creation; other things were something before theirs.
+    if found and state is None:
+        found.append(Moment(0, None, ""))
     return found
+
+
+# Field -> the recorded values that went, and those that came.
+Net = dict[str, tuple[list[str], list[str]]]
+
+
+def net_changes(moments: Iterable[Moment]) -> Net:
+    """What changed in these moments, the newest first, all in all."""
+    return _net([change for moment in moments for change in moment.changes])
+
+
+def changes_in_words(thing: Model, changes: Iterable[Change]) -> list[tuple[str, str, str]]:
+    """(field, before, after) in words, for what these changes, the newest first, come to."""
+    return _in_words_all_in_all(thing, _net(list(changes)))
+
+
+def _net(changes: list[Change]) -> Net:
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for change in reversed(changes):
+        gone, come = found.setdefault(change.field, ({}, {}))
+        for text, undone, done in ((change.before, come, gone), (change.after, gone, come)):
+            if text in undone:
+                del undone[text]
+            elif text is not None:
+                done[text] = None
+    return {name: (list(gone), list(come)) for name, (gone, come) in found.items() if gone or come}
+
+
+def _in_words_all_in_all(thing: Model, net: Net) -> list[tuple[str, str, str]]:
+    """(field, before, after) in words."""
+    pairs = [
+        Change(model=thing._meta.label_lower, field=name, before=before, after=after)
+        for name, (gone, come) in net.items()
+        for before, after in zip_longest(gone, come)
+    ]
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for pair, said in zip(pairs, in_words(pairs), strict=True):
+        befores, afters = found.setdefault(said.field, ([], []))
+        befores += [said.before] if pair.before is not None else []
+        afters += [said.after] if pair.after is not None else []
+    return [(name, ", ".join(b) or "–", ", ".join(a) or "–") for name, (b, a) in found.items()]
+
+
+def compared(thing: Model, moments: list[Moment], a: Moment, b: Moment) -> Any:
+    """(field, as it was after the one, after the other) in words, for all that differs."""
+    if a.state is not None and b.state is not None:
+        return differences(a.state, b.state)
+    older, newer = sorted([a, b], key=lambda moment: moment.pk)
+    between = [moment for moment in moments if older.pk < moment.pk <= newer.pk]
+    rows = _in_words_all_in_all(thing, net_changes(between))
+    return rows if older is a else [(name, after, before) for name, before, after in rows]
 
 
 def state_of(segment: Segment) -> State:
@@ -70,8 +133,8 @@ def state_of(segment: Segment) -> State:
     return State(segment.name, segment.description, segment.user_type, segment.conditions, people)
 
 
-def _copy(state: State) -> State:
-    return replace(state, people=dict(state.people))
+def _copy(state: State | None) -> State | None:
+    return state and replace(state, people=dict(state.people))
 
 
 def _undo(state: State, change: Change) -> None:
@@ -137,7 +200,7 @@ def in_words(changes: Iterable[Change]) -> list[Said]:
         for each in read_conditions(_value("conditions", text))
     ]
     labels = labels_for(conditions)
-    values = _labels(changes)
+    values = _labels(changes) | _rows_named(changes)
 
     def words(change: Change, text: str | None) -> str:
         if text is None:
@@ -173,7 +236,11 @@ def _field(name: str) -> str:
     }
     if name in names:
         return names[name]
-    return label_of(name) if name in attributes() else name
+    if name in attributes():
+        return label_of(name)
+    known = {f.name: f.verbose_name for f in get_user_model()._meta.concrete_fields}
+    known |= {each.name: each.verbose_name for each in audience_fields()}
+    return capfirst(str(known.get(name, name)))
 
 
 def _who(change: Change, people: dict[str, str]) -> str:
@@ -230,6 +297,23 @@ def _labels(changes: Iterable[Change]) -> dict[tuple[str, str], str]:
         found |= {
             (name, by_text[value]): label for value, label in rows.items() if value in by_text
         }
+    return found
+
+
+def _rows_named(changes: Iterable[Change]) -> dict[tuple[str, str], str]:
+    """(field, id as text) -> the name of a row that a person is linked to: tags, organizations."""
+    person = get_user_model()
+    linked = {n: f for n, f in recorded_fields(person).items() if f.many_to_many}
+    wanted: dict[str, set[str]] = {}
+    for change in changes:
+        if change.model == person._meta.label_lower and change.field in linked:
+            wanted.setdefault(change.field, set()).update(
+                text for text in (change.before, change.after) if text and _is_id(text)
+            )
+    found: dict[tuple[str, str], str] = {}
+    for name, texts in wanted.items():
+        rows = linked[name].related_model._base_manager.filter(pk__in=texts)
+        found |= {(name, str(row.pk)): str(row) for row in rows}
     return found
 
 

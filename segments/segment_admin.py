@@ -27,16 +27,16 @@ from .attributes import attributes
 from .choosing import searched, suggest, suggest_people
 from .confirmation import SHOWN_AT_MOST, is_confirmed, question, titled
 from .effects import effect_of_draft, effect_of_replacing
+from .history_pages import history_context
 from .models import Segment
 from .moving import replace_segment
-from .recollection import State, differences, moments_of
+from .recollection import Moment, State, moments_of
 from .refusing import RefusesGracefully
 from .segment_form import SegmentForm
 from .segment_list import SegmentList, count_members
 from .wording import sentence_of
 
 LISTED_USES = 100
-MOMENTS = 50
 
 
 class ReplaceForm(forms.Form):
@@ -134,11 +134,12 @@ class SegmentAdmin(RefusesGracefully):
         return self._form(request, form, f"admin/segments/segment/{part}.html")
 
     def suggest_view(self, request: HttpRequest) -> HttpResponse:
-        """Options for what is being typed in one row: `row` says in which."""
+        """Options for what is being typed in one row: `row` says in which. Or for a `person`."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         row = request.GET.get("row", "")
-        text = request.GET.get(f"{row}-add", "").strip()[:200].replace("\0", "")
+        typed = request.GET.get(f"{row}-add") or request.GET.get("person", "")
+        text = typed.strip()[:200].replace("\0", "")
         attribute = attributes().get(request.GET.get(f"{row}-attribute", ""))
         if attribute is not None:
             options = [(name, "") for name in suggest(attribute, text, request)]
@@ -287,17 +288,13 @@ class SegmentAdmin(RefusesGracefully):
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """What changed from what to what, two moments compared, and the way back to one."""
         segment = self._segment(request, object_id)
-        moments = moments_of(segment)
-        known = {moment.pk: moment for moment in moments}
-        a, b = (known.get(_number(request.GET.get(name, ""))) for name in "ab")
-        found = {
-            "segment": segment,
-            "page": Paginator(moments, MOMENTS).get_page(request.GET.get("p")),
-            "a": a and a.pk,
-            "b": b and b.pk,
-            "compared": differences(a.state, b.state) if a and b else None,
-            "can_restore": self.has_change_permission(request, segment),
-        }
+        address = reverse("admin:segments_segment_change", args=[segment.pk])
+        can_restore = self.has_change_permission(request, segment)
+
+        def way_back(_moments: Any, moment: Moment) -> str:
+            return f"{address}?restore={moment.pk}" if can_restore else ""
+
+        found = {"segment": segment, **history_context(request, segment, way_back)}
         return self._page(request, "history", _("History of %s") % segment, found)
 
     def _page(

@@ -196,6 +196,7 @@ class SegmentForm(forms.ModelForm):
     class Meta:
         model = Segment
         fields = ["name", "description", "user_type", "conditions"]
+        labels = {"user_type": gettext_lazy("Base type")}
         widgets = {"description": forms.Textarea({"rows": 3})}
 
     def __init__(

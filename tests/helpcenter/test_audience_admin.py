@@ -304,6 +304,29 @@ class TestFilters:
         expected = set(Article.objects.visible_to(cast[name]).values_list("pk", flat=True))
         assert self.shown(admin, seen_by=f"{name}@example.com") == expected
 
+    @pytest.mark.parametrize("kind", ["article", "section", "category"])
+    def test_audiences_are_named_without_a_query_for_each(self, admin, segment_of, kind):
+        address = reverse(f"admin:helpcenter_{kind}_changelist")
+
+        def queries():
+            audience = Audience.of(segment_of["french"], segment_of["acme"])
+            ArticleFactory(
+                audience=audience, section__audience=audience, section__category__audience=audience
+            )
+            with CaptureQueriesContext(connection) as captured:
+                page = admin.get(address)
+            assert "Customers of Acme, French" in page.content.decode()
+            return len(captured)
+
+        queries()
+        assert queries() == queries()
+
+    def test_others_are_told_no_audience(self, publisher, guides, segment_of):
+        audience = Audience.of(segment_of["french"])
+        ArticleFactory(audience=audience, permission_group=guides)
+        page = publisher.get(reverse(LIST)).content.decode()
+        assert "Article" in page and segment_of["french"].name not in page
+
     def test_an_unknown_person_sees_nothing(self, admin):
         ArticleFactory(audience=Audience.everyone())
         assert self.shown(admin, seen_by="nobody@example.com") == set()
