@@ -32,7 +32,7 @@ from .models import Segment
 from .moving import replace_segment
 from .recollection import Moment, State, moments_of
 from .refusing import RefusesGracefully
-from .segment_form import SegmentForm
+from .segment_form import SegmentForm, warnings_of
 from .segment_list import SegmentList, count_members
 from .wording import sentence_of
 
@@ -184,11 +184,11 @@ class SegmentAdmin(RefusesGracefully):
         if not form.is_bound and form.stored is None:
             return {"count": 0, "people": [], "warnings": [], "sentence": ""}
         if form.is_bound:
-            members, sentence, warnings = form.members, sentence_of(form.draft), form.warnings
+            members, segment = form.members, form.draft
         else:
             assert form.stored is not None
-            members, warnings = form.stored.members(), []
-            sentence = sentence_of(form.stored)
+            members, segment = form.stored.members(), form.stored
+        sentence, warnings = sentence_of(segment), warnings_of(segment)
         count = members.count()
         if not count:
             warnings = [_("Nobody is in this segment."), *warnings]

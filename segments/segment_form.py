@@ -316,23 +316,6 @@ class SegmentForm(forms.ModelForm):
         )
 
     @property
-    def warnings(self) -> list[str]:
-        """What the editor may not have meant."""
-        conditions = check_missing(read_conditions(self.draft.conditions))
-        found = [c.problem for c in conditions if c.problem]
-        skipping = [c.skips_staff for c in conditions]
-        if conditions and all(skipping) and self.draft.user_type != Segment.END_USERS:
-            found.append(
-                _(
-                    "These conditions do not limit staff, so every agent is in. Choose the base "
-                    "type “End users” to leave them out."
-                )
-            )
-        if [c.attribute for c in conditions] == ["language"]:
-            found.append(_("Language is the only condition: whoever is given this language is in."))
-        return found
-
-    @property
     def changes_members(self) -> bool:
         """The base type, the conditions or the people are other than what is stored."""
         stored = self.stored
@@ -375,6 +358,23 @@ class SegmentForm(forms.ModelForm):
         for pk, kind in known.keys() - self.named.keys():
             SegmentPerson.objects.filter(segment=segment, user=pk, kind=kind).delete()
         return segment
+
+
+def warnings_of(segment: Segment) -> list[str]:
+    """What whoever edits the segment may not have meant, or not know."""
+    conditions = check_missing(read_conditions(segment.conditions))
+    found = [c.problem for c in conditions if c.problem]
+    skipping = [c.skips_staff for c in conditions]
+    if conditions and all(skipping) and segment.user_type != Segment.END_USERS:
+        found.append(
+            _(
+                "These conditions do not limit staff, so every agent is in. Choose the base "
+                "type “End users” to leave them out."
+            )
+        )
+    if [c.attribute for c in conditions] == ["language"]:
+        found.append(_("Language is the only condition: whoever is given this language is in."))
+    return found
 
 
 def _is_removed(row: Any) -> bool:
