@@ -51,6 +51,9 @@ def _titled(name: str) -> Prefetch[Any]:
     return Prefetch(name, TranslatedQuerySet(model).titled())
 
 
+admin.site.site_header = admin.site.site_title = _("Help center administration")
+
+
 class ContentAdmin(RestrictedAdmin):
     """Things whose names are translations."""
 

@@ -15,10 +15,14 @@ from django.db.models import Value
 from django.utils.translation import gettext as _
 
 from .attributes import Attribute, Person, attributes, read_person
-from .conditions import OPERATORS, Condition
+from .conditions import Condition
 from .models import Audience, Segment
 from .querysets import editable_ids, has_audience
 from .ruleset import Rule, Ruleset, Viewer, current_ruleset, viewer_for
+from .wording import labels_for, words_for
+
+# So many values of a condition are named; somebody who asks why wants to know them.
+NAMED_AT_MOST = 50
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def _membership(rule: Rule, person: Person) -> str:
     if not person.is_active:
         return _("an anonymous or inactive visitor is in no segment")
     if not rule.is_for(person):
-        return _("the person is not of its base type, %s") % rule.user_type
+        return _("it is for others: %s") % dict(Segment.USER_TYPES)[rule.user_type]
     if rule.pk in person.excluded:
         return _("the person is always excluded")
     if rule.pk in person.included:
@@ -167,9 +171,7 @@ def _condition(condition: Condition, person: Person) -> ConditionReason:
     if condition.problem:
         return ConditionReason(False, condition.problem, [])
     attribute = attributes()[condition.attribute]
-    named = attribute.labels(sorted(condition.values, key=str))
-    values = ", ".join(named.values())
-    words = f"{condition.attribute} {OPERATORS[condition.operator].label} {values}"
+    words = words_for(condition, labels_for([condition]), at_most=NAMED_AT_MOST)
     if condition.skips_staff and person.is_staff:
         words += " " + _("(does not limit staff)")
     return ConditionReason(condition.holds_for(person), words, _values(attribute, person))

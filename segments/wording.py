@@ -45,11 +45,13 @@ def kind_of(model: Any, name: str, count: int) -> str:
     return kind if name == "audience" else f"{kind} ({options.get_field(name).verbose_name})"
 
 
-def words_for(condition: Condition, labels: dict[str, dict[Any, str]]) -> str:
+def words_for(
+    condition: Condition, labels: dict[str, dict[Any, str]], at_most: int = AT_MOST
+) -> str:
     """One condition, as a part of a sentence: “tagged vip or gold”."""
     known = labels.get(condition.attribute, {})
     values = [known.get(v, str(v)) for v in sorted(condition.values, key=str)]
-    listed = listing(values, _("and") if condition.operator == "all" else _("or"))
+    listed = listing(values, _("and") if condition.operator == "all" else _("or"), at_most)
     return str(_phrase(condition)) % listed
 
 
