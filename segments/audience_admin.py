@@ -5,7 +5,6 @@ Nothing that lets more people see something is stored before somebody has seen w
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -14,7 +13,8 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -27,7 +27,7 @@ from .confirmation import is_confirmed, question
 from .effects import Admission, Becomes, Effect, Move, effect_of_all, effect_of_moves
 from .explain import ancestry
 from .forms import AudienceField
-from .history_pages import audiences_then, history_context, moments_since
+from .history_pages import audience_ids_then, history_context, moments_since
 from .models import Audience, InheritsAudience, Segment
 from .moving import admission_of, move_all
 from .querysets import Among, has_audience
@@ -99,10 +99,8 @@ class AudiencePicker(admin.ModelAdmin):
         """The audiences to go back to, which the form is filled in with; nothing is stored."""
         if request.method != "GET" or "restore" not in request.GET:
             return {}
-        found = audiences_then(obj, moments_since(obj, request.GET["restore"]))
-        if found is None:
-            raise Http404
-        return found
+        then = audience_ids_then(obj, moments_since(obj, request.GET["restore"]))
+        return {name: get_object_or_404(Audience, pk=pk) for name, pk in then.items()}
 
     def may_see_audience(self, request: HttpRequest, thing: Any) -> bool:
         """Names of segments are content: may this staff member learn who the audience is?"""
@@ -113,20 +111,18 @@ class AudiencePicker(admin.ModelAdmin):
         thing = self.get_object(request, object_id)
         found: dict[str, Any] = {}
         if thing is not None and self.may_see_audience(request, thing):
-            found = history_context(request, thing, partial(self._way_back, request, thing))
-        return super().history_view(request, object_id, {**(extra_context or {}), **found})
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+            address = reverse(name, args=[thing.pk])
+            may_change = self.has_change_permission(request, thing)
+            existing = set(map(str, Audience.objects.values_list("pk", flat=True)))
 
-    def _way_back(
-        self, request: HttpRequest, thing: Any, moments: list[Moment], moment: Moment
-    ) -> str:
-        since = [each for each in moments if each.pk > moment.pk]
-        if not since or not self.has_change_permission(request, thing):
-            return ""
-        if not audiences_then(thing, since):
-            return ""
-        options = self.opts
-        name = f"admin:{options.app_label}_{options.model_name}_change"
-        return f"{reverse(name, args=[thing.pk])}?restore={moment.pk}"
+            def way_back(moments: list[Moment], moment: Moment) -> str:
+                then = audience_ids_then(thing, [m for m in moments if m.pk > moment.pk])
+                can_be = may_change and then and existing.issuperset(then.values())
+                return f"{address}?restore={moment.pk}" if can_be else ""
+
+            found = history_context(request, thing, way_back)
+        return super().history_view(request, object_id, {**(extra_context or {}), **found})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Store what was confirmed. Unconfirmed is raised where the impact is to be shown first."""
@@ -164,15 +160,16 @@ class AudiencePicker(admin.ModelAdmin):
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """As usual; a change of audiences is shown with its impact before it is stored."""
-        if request.method == "GET" and "restore" in request.GET:
-            words = _("The form says who saw it then. Nothing is stored until you save.")
-            messages.info(request, words)
         try:
             # Of its own: what was written before the question was asked is undone.
             with transaction.atomic():
-                return super().changeform_view(request, *args, **kwargs)
+                response = super().changeform_view(request, *args, **kwargs)
         except Unconfirmed as asked:
             return ask(self, request, asked)
+        if request.method == "GET" and "restore" in request.GET:
+            words = _("The form says who saw it then. Nothing is stored until you save.")
+            messages.info(request, words)
+        return response
 
 
 def _is_audience(form_field: Any) -> bool:

@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import Http404, HttpRequest
 
-from .models import Audience, audience_fields
+from .models import audience_fields
 from .recollection import Moment, compared, moments_of, net_changes
 
 PER_PAGE = 50
@@ -45,16 +45,8 @@ def moments_since(thing: Model, text: str) -> list[Moment]:
     return [moment for moment in moments if moment.pk > number]
 
 
-def audiences_then(thing: Model, since: list[Moment]) -> dict[str, Audience] | None:
-    """The audiences of a thing before these moments, by field; None when one does not exist now."""
+def audience_ids_then(thing: Model, since: list[Moment]) -> dict[str, str]:
+    """Field -> the id of the audience that a thing had before these moments, where it changed."""
+    fields = {field.name for field in audience_fields() if field.model is type(thing)}
     net = net_changes(since)
-    found = {}
-    for field in audience_fields():
-        if field.model is not type(thing) or field.name not in net:
-            continue
-        gone, _come = net[field.name]
-        audience = Audience.objects.filter(pk__in=gone[:1]).first()
-        if audience is None:
-            return None
-        found[field.name] = audience
-    return found
+    return {name: gone[0] for name, (gone, _come) in net.items() if name in fields and gone}
