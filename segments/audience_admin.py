@@ -23,9 +23,10 @@ from .choosing import person_called
 from .confirmation import is_confirmed, question
 from .effects import Admission, Becomes, Effect, effect_of_moves
 from .explain import ancestry
-from .forms import AudienceField
+from .forms import NAMES, AudienceField
 from .models import Audience, InheritsAudience, Segment
 from .moving import admission_of, move_all
+from .phrases import counted, kind_and_name, labelled
 from .querysets import Among, has_audience
 from .ruleset import viewer_for
 
@@ -127,7 +128,7 @@ def restricted_above(thing: Any, named: bool) -> str:
     """
     above = [each for each in ancestry(thing)[:-1] if has_audience(type(each))]
     limits = [
-        f"{each._meta.verbose_name} “{each}”" + (f": {each.audience}" if named else "")
+        labelled(kind_and_name(each), each.audience) if named else kind_and_name(each)
         for each in above
         if each.audience_id != Audience.EVERYONE
     ]
@@ -201,10 +202,10 @@ class ChangesAudiences(AudiencePicker):
         chosen = rows.model._base_manager.filter(Among("pk", pks))
         effect = effect_of_moves(chosen, {"audience": form.becomes})
         how = dict(form.fields["how"].choices)[form.cleaned_data["how"]]  # type: ignore[attr-defined]
-        after = f"{how}: {form.cleaned_data['audience']}"
+        after = labelled(how, form.cleaned_data["audience"])
         seen = effect.fingerprint(sorted(pks), after)
         if not is_confirmed(request, seen, effect.widens):
-            before = f"{len(pks)} {self.opts.verbose_name_plural}"
+            before = counted(len(pks), self.opts.verbose_name_plural)
             return self._ask(request, Unconfirmed(effect, before, after, seen))
         changed = move_all(chosen, form.becomes)
         words = _("Who sees them has changed for %(changed)d of %(all)d.")
@@ -238,7 +239,7 @@ class AudienceFilter(admin.SimpleListFilter):
             ("everyone", _("Everyone")),
             ("segments", _("Segments")),
             ("nobody", _("Nobody")),
-            *((str(s.pk), s.name) for s in Segment.objects.assignable().only("name")),
+            *((str(s.pk), str(s)) for s in Segment.objects.assignable().only(*NAMES)),
         ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:

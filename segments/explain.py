@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import models
 from django.db.models import Value
 from django.utils.translation import gettext as _
 
 from .attributes import Attribute, Person, attributes, read_person
-from .conditions import OPERATORS, Condition
+from .conditions import Condition
 from .models import Audience, Segment
+from .phrases import joined, kind_and_name, quoted
 from .querysets import editable_ids, has_audience
 from .ruleset import Rule, Ruleset, Viewer, current_ruleset, viewer_for
+from .wording import words_for
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Level:
     admits: bool
     words: str
     segments: list[SegmentReason] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return _("%(thing)s %(is_for)s") % {
+            "thing": kind_and_name(self.thing),
+            "is_for": self.words,
+        }
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,8 @@ def _level(thing: Any, viewer: Viewer, person: Person, rules: Ruleset) -> Level:
         admits = Audience.EVERYONE in viewer.audiences
         return Level(thing, admits, _("is for everyone"))
     reasons = [_segment(segment, person, rules) for segment in audience.segments.all()]
-    words = _("is for the members of any of: %s") % ", ".join(f"“{r.segment}”" for r in reasons)
+    names = joined(quoted(reason.segment) for reason in reasons)
+    words = _("is for the members of any of: %s") % names
     return Level(thing, audience.pk in viewer.audiences, words, reasons)
 
 
@@ -149,7 +157,8 @@ def _membership(rule: Rule, person: Person) -> str:
     if not person.is_active:
         return _("an anonymous or inactive visitor is in no segment")
     if not rule.is_for(person):
-        return _("the person is not of its base type, %s") % rule.user_type
+        base = dict(Segment.USER_TYPES).get(rule.user_type, rule.user_type)
+        return _("the person is not of its base type, %s") % base
     if rule.pk in person.excluded:
         return _("the person is always excluded")
     if rule.pk in person.included:
@@ -167,11 +176,9 @@ def _condition(condition: Condition, person: Person) -> ConditionReason:
     if condition.problem:
         return ConditionReason(False, condition.problem, [])
     attribute = attributes()[condition.attribute]
-    named = attribute.labels(sorted(condition.values, key=str))
-    values = ", ".join(named.values())
-    words = f"{condition.attribute} {OPERATORS[condition.operator].label} {values}"
+    words = words_for(condition, {attribute.name: attribute.labels(condition.values)}, at_most=None)
     if condition.skips_staff and person.is_staff:
-        words += " " + _("(does not limit staff)")
+        words = _("%s (does not limit staff)") % words
     return ConditionReason(condition.holds_for(person), words, _values(attribute, person))
 
 
@@ -181,8 +188,9 @@ def _values(attribute: Attribute, person: Person) -> list[str]:
     found = []
     for value, label in labels.items():
         sources = sorted(set(_sources(attribute, value, person)))
-        through = _(" (through %s)") % ", ".join(sources) if sources else ""
-        found.append(f"{label}{through}")
+        through = _("%(value)s (through %(sources)s)")
+        words = through % {"value": label, "sources": joined(sources)} if sources else label
+        found.append(words)
     return found
 
 
@@ -235,14 +243,14 @@ def _would_change(
     if visible:
         yield _("One of these levels must stop admitting the person:")
         for level in chain:
-            yield f"– {_name(level.thing)} {level.words}"
+            yield f"– {level}"
         return
     for level in chain:
         if not level.admits:
             yield from _opening(level, person)
     for name, value in type(thing).audience_published.items():
         if getattr(thing, name) != value:
-            yield _("%s must be published.") % _name(thing)
+            yield _("%s must be published.") % kind_and_name(thing)
     if all(level.admits for level in chain):
         yield _(
             "Every audience admits the person: it is unpublished, empty, or its place is broken."
@@ -252,18 +260,16 @@ def _would_change(
 def _opening(level: Level, person: Person) -> Iterator[str]:
     """The ways to be admitted to one level."""
     if not person.is_active:
-        yield _("%s: only for members; sign in with an active account.") % _name(level.thing)
+        yield _("%s: only for members; sign in with an active account.") % kind_and_name(
+            level.thing
+        )
     if not level.segments:
-        yield _("%s must be given an audience.") % _name(level.thing)
+        yield _("%s must be given an audience.") % kind_and_name(level.thing)
     for reason in level.segments:
         failing = [c.words for c in reason.conditions if not c.holds]
         needs = "; ".join(failing) if failing else reason.words
         yield _("%(thing)s: join “%(segment)s” (%(needs)s).") % {
-            "thing": _name(level.thing),
+            "thing": kind_and_name(level.thing),
             "segment": reason.segment,
             "needs": needs,
         }
-
-
-def _name(thing: models.Model) -> str:
-    return f"{thing._meta.verbose_name} “{thing}”"

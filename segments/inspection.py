@@ -64,6 +64,8 @@ class Inspects(admin.ModelAdmin):
     """Adds pages about one object to its admin: for admins, and refused to all others alike."""
 
     change_form_template = "admin/segments/inspected_change_form.html"
+    # One sentence on the form of an object: what is decided there.
+    decides: Any = ""
 
     def inspected(self, request: HttpRequest, object_id: str) -> Any:
         """The object. Permission comes before existence: else the answer would tell of it."""
@@ -95,6 +97,7 @@ class Inspects(admin.ModelAdmin):
         """With links to the pages, for those who may open them."""
         thing = context.get("original")
         context["tools"] = self.tools(thing) if thing is not None and is_admin(request) else []
+        context["decides"] = self.decides
         return super().render_change_form(request, context, *args, **kwargs)
 
     def page(self, request: HttpRequest, template: str, thing: Any, **found: Any) -> HttpResponse:
@@ -173,6 +176,9 @@ def _line(cells: list[str]) -> str:
 class ExplainsAccess(Inspects):
     """For content: who can see it, and why somebody can or cannot."""
 
+    decides = gettext_lazy(
+        "The audience decides who can see this. What is above can only narrow it."
+    )
     REASONS = {
         "members": gettext_lazy("By segments"),
         "editors": gettext_lazy("By the right to edit"),
@@ -272,6 +278,10 @@ def _others(segments: list[Segment]) -> dict[Any, dict[str, Any]]:
 
 class PersonAccess(Inspects):
     """For people: what one of them can see."""
+
+    decides = gettext_lazy(
+        "What is stored here decides which segments the person is in, and so what they can see."
+    )
 
     def get_urls(self) -> list[Any]:
         """Django's pages, and those about what a person can see."""

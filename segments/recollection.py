@@ -16,6 +16,7 @@ from .attributes import attributes
 from .choosing import people_with
 from .conditions import Condition, read_conditions
 from .models import Audience, Change, Segment, SegmentPerson, audience_fields
+from .phrases import labelled
 from .wording import label_of, labels_for, words_for
 
 FIELDS = ("name", "description", "user_type", "conditions")
@@ -196,7 +197,7 @@ def _people(changes: Iterable[Change]) -> dict[str, str]:
 def _person(text: str, people: dict[str, str]) -> str:
     user, kind, until = _named(text)
     name = people.get(user, _("somebody who was erased"))
-    words = f"{dict(SegmentPerson.KINDS).get(kind, kind)}: {name}"
+    words = labelled(dict(SegmentPerson.KINDS).get(kind, kind), name)
     return _("%(words)s until %(date)s") % {"words": words, "date": until} if until else words
 
 

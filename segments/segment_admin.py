@@ -29,6 +29,7 @@ from .confirmation import SHOWN_AT_MOST, is_confirmed, question, titled
 from .effects import effect_of_draft, effect_of_replacing
 from .models import Segment
 from .moving import replace_segment
+from .phrases import counted
 from .recollection import State, differences, moments_of
 from .refusing import RefusesGracefully
 from .segment_form import SegmentForm
@@ -341,7 +342,8 @@ def sentence_of_draft(form: SegmentForm) -> str:
     if not form.named:
         return words
     named = len(form.named)
-    return words + ngettext("; %d person by name", "; %d people by name", named) % named
+    said = ngettext("%(who)s; %(count)d person by name", "%(who)s; %(count)d people by name", named)
+    return said % {"who": words, "count": named}
 
 
 def _listed(rows: QuerySet[Any]) -> dict[str, Any]:
@@ -349,8 +351,7 @@ def _listed(rows: QuerySet[Any]) -> dict[str, Any]:
     options = rows.model._meta
     page = Paginator(titled(rows), LISTED_USES).page(1)
     return {
-        "kind": options.verbose_name_plural,
-        "count": page.paginator.count,
+        "words": counted(page.paginator.count, options.verbose_name_plural),
         "more": page.paginator.count - len(page.object_list),
         "rows": [(str(row), _change_address(row)) for row in page.object_list],
     }
