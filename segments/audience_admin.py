@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -26,7 +27,7 @@ from .explain import ancestry
 from .forms import NAMES, AudienceField
 from .models import Audience, InheritsAudience, Segment
 from .moving import admission_of, move_all
-from .phrases import counted, kind_and_name, labelled
+from .phrases import counted, kind_and_name, labelled, separated
 from .querysets import Among, has_audience
 from .ruleset import viewer_for
 
@@ -51,7 +52,7 @@ class AudiencePicker(admin.ModelAdmin):
         """The picker for audiences; the usual field for everything else."""
         if db_field.remote_field.model is Audience:
             return AudienceField(
-                label=db_field.verbose_name,
+                label=capfirst(db_field.verbose_name),
                 initial=db_field.get_default(),
                 help_text=db_field.help_text,
                 with_everyone=issubclass(self.model, InheritsAudience),
@@ -83,7 +84,7 @@ class AudiencePicker(admin.ModelAdmin):
         becomes = {name: _always(admission_of(getattr(obj, name))) for name in picked}
         effect = effect_of_moves(rows, becomes)
         before, after = (
-            "; ".join(str(getattr(each, name)) for name in picked) for each in (stored, obj)
+            separated(getattr(each, name) for name in picked) for each in (stored, obj)
         )
         seen = effect.fingerprint(obj.pk, before, after)
         if not is_confirmed(request, seen, effect.widens):
@@ -134,7 +135,7 @@ def restricted_above(thing: Any, named: bool) -> str:
     ]
     if not limits:
         return _("Nothing above restricts it further.")
-    return _("What is above restricts it, too: %s.") % "; ".join(limits)
+    return _("What is above restricts it, too: %s.") % separated(limits)
 
 
 # Many at once -------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ class BulkAudienceForm(forms.Form):
         ("add", gettext_lazy("Show them to these segments, too")),
         ("remove", gettext_lazy("No longer show them to these segments")),
     ]
-    how = forms.ChoiceField(label=gettext_lazy("Change"), choices=HOW)
+    how = forms.ChoiceField(label=gettext_lazy("What to do"), choices=HOW)
     audience = AudienceField(label=gettext_lazy("Audience"))
 
     @cached_property

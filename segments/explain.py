@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from .attributes import Attribute, Person, attributes, read_person
 from .conditions import Condition
 from .models import Audience, Segment
-from .phrases import joined, kind_and_name, quoted
+from .phrases import joined, kind_and_name, quoted, separated
 from .querysets import editable_ids, has_audience
 from .ruleset import Rule, Ruleset, Viewer, current_ruleset, viewer_for
 from .wording import words_for
@@ -267,7 +267,7 @@ def _opening(level: Level, person: Person) -> Iterator[str]:
         yield _("%s must be given an audience.") % kind_and_name(level.thing)
     for reason in level.segments:
         failing = [c.words for c in reason.conditions if not c.holds]
-        needs = "; ".join(failing) if failing else reason.words
+        needs = separated(failing) if failing else reason.words
         yield _("%(thing)s: join “%(segment)s” (%(needs)s).") % {
             "thing": kind_and_name(level.thing),
             "segment": reason.segment,

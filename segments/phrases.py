@@ -18,6 +18,11 @@ def joined(words: Iterable[Any]) -> str:
     return pgettext("between the items of a list", ", ").join(map(str, words))
 
 
+def separated(parts: Iterable[Any]) -> str:
+    """“tagged vip; of Acme, Globex or 12 more”: items that may have commas in them."""
+    return pgettext("between parts of a sentence", "; ").join(map(str, parts))
+
+
 def all_of(words: Iterable[Any], at_most: int | None = None) -> str:
     """“Acme, Globex and Initech”; the rest is counted: “Acme, Globex and 12 more”."""
     first, last = _parted(words, at_most)

@@ -16,7 +16,7 @@ from .attributes import attributes
 from .choosing import people_with
 from .conditions import Condition, read_conditions
 from .models import Audience, Change, Segment, SegmentPerson, audience_fields
-from .phrases import labelled
+from .phrases import labelled, separated
 from .wording import label_of, labels_for, words_for
 
 FIELDS = ("name", "description", "user_type", "conditions")
@@ -203,7 +203,7 @@ def _person(text: str, people: dict[str, str]) -> str:
 
 def _conditions(stored: Any, labels: dict[str, dict[Any, str]]) -> str:
     read = read_conditions(stored)
-    return "; ".join(_condition(each, labels) for each in read) or _("none")
+    return separated(_condition(each, labels) for each in read) or _("none")
 
 
 def _condition(condition: Condition, labels: dict[str, dict[Any, str]]) -> str:
@@ -244,7 +244,7 @@ def differences(one: State, other: State) -> list[tuple[str, str, str]]:
         if name == "conditions":
             return _conditions(state.conditions, labels)
         if name == "people":
-            return "; ".join(_of(person, until, people) for person, until in state.people.items())
+            return separated(_of(person, until, people) for person, until in state.people.items())
         if name == "user_type":
             return str(dict(Segment.USER_TYPES).get(state.user_type, state.user_type))
         return str(getattr(state, name))

@@ -350,9 +350,12 @@ def _listed(rows: QuerySet[Any]) -> dict[str, Any]:
     """One kind of use: how many, and the first hundred with their addresses in the admin."""
     options = rows.model._meta
     page = Paginator(titled(rows), LISTED_USES).page(1)
+    count = page.paginator.count
     return {
-        "words": counted(page.paginator.count, options.verbose_name_plural),
-        "more": page.paginator.count - len(page.object_list),
+        "words": counted(
+            count, options.verbose_name if count == 1 else options.verbose_name_plural
+        ),
+        "more": count - len(page.object_list),
         "rows": [(str(row), _change_address(row)) for row in page.object_list],
     }
 

@@ -3,7 +3,7 @@
 import gettext
 import html
 import re
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from itertools import product
 
@@ -269,69 +269,63 @@ def english_in(answer):
 
 
 def pages(admin, customers, article, person):
-    """Every managing page: its name and the answer."""
+    """Name -> how to get it, for every managing page."""
 
     def of(name, thing, **query):
         label = f"{thing._meta.app_label}_{thing._meta.model_name}"
-        return admin.get(reverse(f"admin:{label}_{name}", args=[thing.pk]), query)
+        return partial(admin.get, reverse(f"admin:{label}_{name}", args=[thing.pk]), query)
 
-    form = {
-        "name": "C",
-        "user_type": "end_users",
-        "seen_version": customers.version,
-        **{
-            f"{rows}-{kind}_FORMS": 0
-            for rows in ("conditions", "people")
-            for kind in ("TOTAL", "INITIAL")
-        },
+    form = {"name": "C", "user_type": "end_users", "seen_version": customers.version}
+    for rows in ("conditions", "people"):
+        form |= {f"{rows}-TOTAL_FORMS": 0, f"{rows}-INITIAL_FORMS": 0}
+    change = reverse("admin:segments_segment_change", args=[customers.pk])
+    return {
+        "list": partial(admin.get, reverse("admin:segments_segment_changelist")),
+        "form": of("change", customers),
+        "impact": partial(admin.post, change, form),
+        "explain": of("explain", article, person=person.email),
+        "view as": partial(admin.get, reverse("view_as")),
+        "index": partial(admin.get, reverse("admin:index")),
+        "delete": of("delete", customers),
+        "history": of("history", customers),
+        "built-in": of("change", Segment.objects.get(built_in="staff")),
+        "article": of("change", article),
+        "articles": partial(admin.get, reverse("admin:helpcenter_article_changelist")),
+        "who can see": of("who_can_see", article),
+        "person": of("change", person),
+        "can see": of("can_see", person),
+        "history of a person": of("history", person),
     }
-    yield "index", admin.get(reverse("admin:index"))
-    yield "list", admin.get(reverse("admin:segments_segment_changelist"))
-    yield "form", of("change", customers)
-    yield "impact", admin.post(reverse("admin:segments_segment_change", args=[customers.pk]), form)
-    yield "delete", of("delete", customers)
-    yield "history", of("history", customers)
-    yield "built-in", of("change", Segment.objects.get(built_in="staff"))
-    yield "article", of("change", article)
-    yield "articles", admin.get(reverse("admin:helpcenter_article_changelist"))
-    yield "explain", of("explain", article, person=person.email)
-    yield "who can see", of("who_can_see", article)
-    yield "person", of("change", person)
-    yield "can see", of("can_see", person)
-    yield "person's history", of("history", person)
-    yield "view as", admin.get(reverse("view_as"))
-    yield "search", admin.get("/hc/en-us/search", {"query": "zzz"})
 
 
 @pytest.fixture
 def show(cast, customers):
-    """show(language) -> the pages as an admin whose browser asks for the language."""
+    """show(language, at_most) -> what is left of English on an admin's pages, one after another."""
     section = SectionFactory(audience=Audience.of(customers))
     article = ArticleFactory(title="Reset", section=section, audience=Audience.of(customers))
 
-    def pages_in(language):
+    def answers(language, at_most=None):
         admin = Client(headers={"Accept-Language": code_of(language)})
         admin.force_login(cast["ada"])
-        return dict(pages(admin, customers, article, cast["maria"]))
+        found = pages(admin, customers, article, cast["maria"])
+        for name, get in list(found.items())[:at_most]:
+            answer = get()
+            assert answer.status_code == 200, name
+            assert f'lang="{code_of(language)}"' in answer.content.decode(), name
+            yield name, english_in(answer)
 
-    return pages_in
+    return answers
 
 
+# All pages in German, the first five in the other languages: they say the same.
 @pytest.mark.parametrize("language", words.LANGUAGES)
 def test_pages_have_no_english_left(show, language):
-    answers = show(language)
-    # Its address says which language it speaks.
-    del answers["search"]
-    for name, answer in answers.items():
-        assert answer.status_code == 200, name
-        assert f'lang="{code_of(language)}"' in answer.content.decode(), name
-        assert (name, english_in(answer)) == (name, [])
+    for name, left in show(language, None if language == "de" else 5):
+        assert (name, left) == (name, [])
 
 
 def test_english_pages_are_noticed(show):
-    for name, answer in show("en_US").items():
-        assert answer.status_code == 200, name
-        assert english_in(answer) or name == "index", name
+    assert [name for name, left in show("en_US", 5) if not left] == []
 
 
 def test_a_chosen_language_grants_nothing(cast, segment_of):
