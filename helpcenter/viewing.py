@@ -31,6 +31,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import Role
 from segments.attributes import attributes, made_up
 from segments.choosing import person_called, value_called
+from segments.phrases import joined
 from segments.ruleset import RulesUnavailable, Viewer, current_ruleset, viewer_for
 from segments.snapshot import SAFE_METHODS
 
@@ -173,7 +174,7 @@ def profile_words(profile: dict[str, Any]) -> str:
     parts = [str(_("a visitor") if role == VISITOR else dict(Role.choices)[role])]
     for name, named in profile.get("values", {}).items():
         parts += map(str, attributes()[name].labels(named).values())
-    return ", ".join(parts)
+    return joined(parts)
 
 
 class ViewAsForm(forms.Form):

@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 
 WORD = re.compile(r"[^\W\d_]{2}")
 # Attributes of HTML that are read out or shown.
-SHOWN = {"title", "alt", "placeholder", "aria-label", "label"}
+SHOWN = {"title", "alt", "placeholder", "aria-label", "label", "data-failed"}
 # Keywords of forms, models and the admin that are shown.
 LABELS = {"label", "help_text", "verbose_name", "verbose_name_plural", "description", "title"}
 RAISED = ("ValidationError", "ProtectedError", "ValueInUse")
