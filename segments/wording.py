@@ -52,7 +52,7 @@ def words_for(
 ) -> str:
     """One condition, as a part of a sentence: “tagged vip or gold”."""
     known = labels.get(condition.attribute, {})
-    values = [known.get(v, str(v)) for v in sorted(condition.values, key=str)]
+    values = sorted(known.get(value, str(value)) for value in condition.values)
     listed = (all_of if condition.operator == "all" else any_of)(values, at_most)
     phrases = setting("WORDS").get(condition.attribute, {})
     if condition.operator in phrases:
