@@ -197,6 +197,7 @@ class SegmentForm(forms.ModelForm):
         model = Segment
         fields = ["name", "description", "user_type", "conditions"]
         widgets = {"description": forms.Textarea({"rows": 3})}
+        labels = {"user_type": gettext_lazy("Base type")}
 
     def __init__(
         self, data: Any = None, *args: Any, state: State | None = None, **kwargs: Any

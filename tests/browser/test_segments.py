@@ -90,7 +90,7 @@ def test_a_new_segment(admin, browser, page, live_server, javascript):
     tab = context.new_page()
     tab.goto(reverse("admin:segments_segment_add"))
     tab.get_by_label("Name").fill("Agents who speak French")
-    tab.get_by_label("User type").select_option("staff")
+    tab.get_by_label("Base type").select_option("staff")
     tab.get_by_label("Attribute").select_option("language")
     tab.get_by_label("Add a value").fill("French")
     tab.get_by_role("button", name="Save", exact=True).click()
