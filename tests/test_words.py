@@ -150,6 +150,11 @@ def test_templates_have_no_bare_text():
     assert {file: bare for file, bare in found.items() if bare} == {}
 
 
+def test_scripts_have_no_bare_text():
+    found = files("segments/static", suffix=".js")
+    assert [bare for file in found for bare in unmarked.in_script(file.read_text())] == []
+
+
 def test_code_has_no_bare_text():
     found = {str(f): unmarked.in_code(f.read_text()) for f in files(*words.FOLDERS, suffix=".py")}
     assert {file: bare for file, bare in found.items() if bare} == {}
@@ -165,6 +170,8 @@ def test_bare_texts_are_noticed():
     <input type="hidden" value="kept">
     <p>Bare text, {% blocktranslate %}marked{% endblocktranslate %}</p>"""
     assert unmarked.in_template(page) == ["Bare title", "Bare button", "Bare text,"]
+    script = "a.textContent = 'Bare'; b.title = c.dataset.title; d.textContent = '✓'; alert(`Bare`)"
+    assert unmarked.in_script(script) == ["Bare", "Bare"]
     marked = "from django.utils.translation import gettext as _, gettext_lazy\n"
     code = marked + "\n".join(
         [

@@ -13,6 +13,11 @@ from django.utils.functional import Promise
 WORD = re.compile(r"[^\W\d_]{2}")
 # Attributes of HTML that are read out or shown.
 SHOWN = {"title", "alt", "placeholder", "aria-label", "label", "data-failed"}
+# What JavaScript writes into a page, or asks in a window of its own.
+SAID_BY_SCRIPTS = re.compile(
+    r"""(?:\.(?:textContent|innerText|innerHTML|title|placeholder)\s*=|\b(?:alert|confirm)\()"""
+    r"""\s*["'`]([^"'`]*)"""
+)
 # Keywords of forms, models and the admin that are shown.
 LABELS = {"label", "help_text", "verbose_name", "verbose_name_plural", "description", "title"}
 RAISED = ("ValidationError", "ProtectedError", "ValueInUse")
@@ -59,6 +64,11 @@ def in_template(source: str) -> list[str]:
     page = _Shown()
     page.feed(html)
     return [text.strip() for text in page.found if WORD.search(text)]
+
+
+def in_script(source: str) -> list[str]:
+    """The words that JavaScript itself shows; those of templates come in data attributes."""
+    return [text for text in SAID_BY_SCRIPTS.findall(source) if WORD.search(text)]
 
 
 def in_code(source: str) -> list[str]:
