@@ -19,7 +19,10 @@ from .models import Audience, Segment
 from .phrases import joined, kind_and_name, quoted, separated
 from .querysets import editable_ids, has_audience
 from .ruleset import Rule, Ruleset, Viewer, current_ruleset, viewer_for
-from .wording import words_for
+from .wording import labels_for, words_for
+
+# So many values of a condition are named; somebody who asks why wants to know them.
+NAMED_AT_MOST = 50
 
 
 @dataclass(frozen=True)
@@ -157,8 +160,7 @@ def _membership(rule: Rule, person: Person) -> str:
     if not person.is_active:
         return _("an anonymous or inactive visitor is in no segment")
     if not rule.is_for(person):
-        base = dict(Segment.USER_TYPES).get(rule.user_type, rule.user_type)
-        return _("the person is not of its base type, %s") % base
+        return _("it is for others: %s") % dict(Segment.USER_TYPES)[rule.user_type]
     if rule.pk in person.excluded:
         return _("the person is always excluded")
     if rule.pk in person.included:
@@ -176,7 +178,7 @@ def _condition(condition: Condition, person: Person) -> ConditionReason:
     if condition.problem:
         return ConditionReason(False, condition.problem, [])
     attribute = attributes()[condition.attribute]
-    words = words_for(condition, {attribute.name: attribute.labels(condition.values)}, at_most=None)
+    words = words_for(condition, labels_for([condition]), at_most=NAMED_AT_MOST)
     if condition.skips_staff and person.is_staff:
         words = _("%s (does not limit staff)") % words
     return ConditionReason(condition.holds_for(person), words, _values(attribute, person))

@@ -23,21 +23,21 @@ def separated(parts: Iterable[Any]) -> str:
     return pgettext("between parts of a sentence", "; ").join(map(str, parts))
 
 
-def all_of(words: Iterable[Any], at_most: int | None = None) -> str:
+def all_of(words: Iterable[Any], at_most: int) -> str:
     """“Acme, Globex and Initech”; the rest is counted: “Acme, Globex and 12 more”."""
     first, last = _parted(words, at_most)
     return _("%(first)s and %(last)s") % {"first": first, "last": last} if first else last
 
 
-def any_of(words: Iterable[Any], at_most: int | None = None) -> str:
+def any_of(words: Iterable[Any], at_most: int) -> str:
     """“Acme, Globex or Initech”; the rest is counted: “Acme, Globex or 12 more”."""
     first, last = _parted(words, at_most)
     return _("%(first)s or %(last)s") % {"first": first, "last": last} if first else last
 
 
-def _parted(words: Iterable[Any], at_most: int | None) -> tuple[str, str]:
+def _parted(words: Iterable[Any], at_most: int) -> tuple[str, str]:
     listed = [str(word) for word in words]
-    left = 0 if at_most is None else len(listed) - at_most
+    left = len(listed) - at_most
     if left > 0:
         listed = [*listed[:at_most], ngettext("%d more", "%d more", left) % left]
     return joined(listed[:-1]), joined(listed[-1:])

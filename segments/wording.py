@@ -48,7 +48,7 @@ def kind_of(model: Any, name: str, count: int) -> str:
 
 
 def words_for(
-    condition: Condition, labels: dict[str, dict[Any, str]], at_most: int | None = AT_MOST
+    condition: Condition, labels: dict[str, dict[Any, str]], at_most: int = AT_MOST
 ) -> str:
     """One condition, as a part of a sentence: “tagged vip or gold”."""
     known = labels.get(condition.attribute, {})

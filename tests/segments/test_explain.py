@@ -126,7 +126,7 @@ def test_the_base_type_goes_before_inclusion(article, partners):
     (reason,) = explain(agent, article).chain[-1].segments
     assert (reason.is_member, reason.words) == (
         False,
-        "the person is not of its base type, End users",
+        "it is for others: End users",
     )
 
 
