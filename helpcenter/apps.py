@@ -26,11 +26,11 @@ class HelpCenterConfig(AppConfig):
     def ready(self) -> None:
         from segments.triggers import providers
 
-        from . import builtin, catalogs, publishing, search
+        from . import builtin, catalogs, publishing, revocation, search
 
         catalogs.compile_stale()
 
-        for provider in (publishing.triggers, search.triggers):
+        for provider in (publishing.triggers, revocation.triggers, search.triggers):
             if provider not in providers:
                 providers.append(provider)
         post_migrate.connect(

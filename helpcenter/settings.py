@@ -174,6 +174,8 @@ STORAGES = {
         )
     },
 }
+# Files whose names hold a digest of their content may be kept for ever, others never unasked.
+WHITENOISE_MAX_AGE = 0
 WHITENOISE_USE_FINDERS = DEMO or DEBUG or TESTING
 
 # A segment may name thousands of organizations, each of which is a field of its form.
