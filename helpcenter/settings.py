@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "helpcenter.denials.log_denials",
     "helpcenter.viewing.view_as",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -147,6 +148,20 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="help@localhost")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"dated": {"format": "%(asctime)s %(name)s %(message)s"}},
+    "handlers": {"access": {"class": "logging.StreamHandler", "formatter": "dated"}},
+    "loggers": {
+        # Who was refused what (helpcenter.denials). Not in the demo, where everybody is.
+        "segments.access": {
+            "handlers": ["access"],
+            "level": env.str("ACCESS_LOG_LEVEL", default="WARNING" if DEMO else "INFO"),
+        },
+    },
+}
 
 LANGUAGE_CODE = "en-us"
 # A person's language and a help center's locales are among these.
