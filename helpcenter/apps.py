@@ -31,10 +31,10 @@ class HelpCenterConfig(AppConfig):
     def ready(self) -> None:
         from segments.triggers import providers
 
-        from . import builtin, publishing, search
+        from . import builtin, publishing, revocation, search
 
         compile_translations()
-        for provider in (publishing.triggers, search.triggers):
+        for provider in (publishing.triggers, revocation.triggers, search.triggers):
             if provider not in providers:
                 providers.append(provider)
         post_migrate.connect(

@@ -105,8 +105,9 @@ def seen_in(request: Any) -> Seen | None:
         return None
     seen = _seen_by_state(request, state)
     if seen is None:
-        # Ended for good. A safe request cannot write before its snapshot has ended.
-        del request.session[SESSION_KEY]
+        # Ended for good. A safe request cannot write before its snapshot has ended. (The session
+        # is empty already if it was found out to be over itself.)
+        request.session.pop(SESSION_KEY, None)
         transaction.on_commit(lambda: _record_end(state))
     return seen
 
