@@ -9,7 +9,7 @@ PRODUCTION = SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_url
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet $(if $(UPGRADE),--upgrade)
 
-.PHONY: help demo test lint fuzz bench requirements
+.PHONY: help demo test lint fuzz bench words requirements
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ fuzz: .venv/.dev ## Look for counterexamples (FUZZ_MINUTES=60 for an hour)
 
 bench: .venv/.dev ## Measure what access control costs (ARGS="--articles 1000000" takes 10 minutes)
 	@$(PYTHON) -m benchmarks.visible $(ARGS)
+
+words: .venv/.dev ## Bring the translations' catalogues in line with the code
+	@$(PYTHON) -m tests.words
 
 requirements: ## Compile requirements*.txt from pyproject.toml (needs uv; UPGRADE=1 for newer versions)
 	$(COMPILE) pyproject.toml --group site -o requirements.txt

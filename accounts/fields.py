@@ -61,3 +61,13 @@ class NormalisedEmailField(_OneSpelling, models.EmailField):
     """An e-mail address, in the one spelling in which it is stored, compared and written to."""
 
     spelling = staticmethod(normalise_email)
+
+
+class TriggerField(models.PositiveBigIntegerField):
+    """A number that database triggers write and `save()` never does.
+
+    An instance may be older than the row: to store what it holds would undo the trigger.
+    """
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        return super().pre_save(model_instance, add) if add else models.F(self.attname)

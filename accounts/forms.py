@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
+from typing import Any
+
 from allauth.account import forms
 from allauth.account.adapter import get_adapter
+from django.db import transaction
+from django.http import HttpRequest
 
 from .domains import belongs_to_domain
+from .models import User
 from .normalisation import normalise_email
 
 
@@ -19,6 +25,20 @@ class LoginForm(forms.LoginForm):
     def clean_login(self) -> str:
         """The address as it is stored."""
         return normalise_email(super().clean_login())
+
+
+class SignupForm(forms.SignupForm):
+    """Signs up, and works as long for an address that somebody has."""
+
+    def try_save(self, request: HttpRequest) -> Any:
+        """As usual; the owner of a known address is told by mail, the visitor is not."""
+        if self.account_already_exists:
+            # The hash of a password takes long enough to be noticed.
+            with transaction.atomic():
+                nobody = f"{secrets.token_hex(16)}@example.com"
+                User.objects.create_user(nobody, self.cleaned_data["password1"])
+                transaction.set_rollback(True)
+        return super().try_save(request)
 
 
 class AddEmailForm(forms.AddEmailForm):

@@ -17,9 +17,16 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from .fields import DomainField, NormalisedCharField, NormalisedEmailField, ReadableCharField
+from .fields import (
+    DomainField,
+    NormalisedCharField,
+    NormalisedEmailField,
+    ReadableCharField,
+    TriggerField,
+)
 
 
 def random_id() -> int:
@@ -334,6 +341,9 @@ class User(PublicId, AbstractBaseUser):
         default=True,
         help_text=_("Inactive people cannot sign in and count as anonymous visitors."),
     )
+    # Grows with each change of role and activation, so that no session outlives one; whoever
+    # installs this app sees to it that it does (here helpcenter.revocation).
+    sign_in_version = TriggerField(default=0, db_default=0, editable=False)
     external_id = external_id()
     date_joined = models.DateTimeField(_("date joined"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
@@ -367,6 +377,16 @@ class User(PublicId, AbstractBaseUser):
         """As usual, with what follows from a new address (domains.py) in one transaction."""
         with transaction.atomic(using=options.get("using"), savepoint=False):
             super().save(*args, **options)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must still know of its person: Django ends it when this differs.
+
+        The password's part is Django's own. A role or an activation that comes back must not bring
+        back the sessions of its first time, so their part is a number that only grows.
+        """
+        known = f"{self.sign_in_version} {self.password}"
+        salt = "accounts.models.User.session"
+        return salted_hmac(salt, known, secret=secret, algorithm="sha256").hexdigest()
 
     @property
     def is_staff(self) -> bool:

@@ -1,11 +1,16 @@
 """The content app, which is the project's package too."""
 
+import logging
+from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy
+
+logger = logging.getLogger("helpcenter")
 
 
 @register(deploy=True)
@@ -20,19 +25,29 @@ class HelpCenterConfig(AppConfig):
     """Categories, sections, articles and the pages that show them."""
 
     name = "helpcenter"
-    verbose_name = "Help center"
+    verbose_name = gettext_lazy("Help center")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from segments.triggers import providers
 
-        from . import builtin, catalogs, publishing, search
+        from . import builtin, publishing, revocation, search
 
-        catalogs.compile_stale()
-
-        for provider in (publishing.triggers, search.triggers):
+        compile_translations()
+        for provider in (publishing.triggers, revocation.triggers, search.triggers):
             if provider not in providers:
                 providers.append(provider)
         post_migrate.connect(
             builtin.restore_after_migrate, sender=self, dispatch_uid="helpcenter.restore"
         )
+
+
+def compile_translations() -> None:
+    """Make the translations ready; where their folder is read-only the site speaks English."""
+    from segments.catalogs import compile_stale
+
+    for name in ("segments", "accounts", "helpcenter"):
+        try:
+            compile_stale(Path(apps.get_app_config(name).path) / "locale")
+        except OSError as error:
+            logger.warning("The interface stays untranslated: %s", error)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections
+from django.utils.translation import gettext_noop
 
 from segments import builtin as audiences
 
@@ -19,7 +20,7 @@ def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_mod
     """Create the built-in permission group if it is missing. Also used by a migration."""
     group = get_model("helpcenter", "PermissionGroup")
     rows = group._base_manager.using(using)
-    rows.get_or_create(pk=MANAGERS, defaults={"name": "Managers", "built_in": True})
+    rows.get_or_create(pk=MANAGERS, defaults={"name": gettext_noop("Managers"), "built_in": True})
 
 
 def restore_after_migrate(using: str, plan: Any = (), **kwargs: Any) -> None:

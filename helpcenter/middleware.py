@@ -54,20 +54,37 @@ def _refusal(request: HttpRequest, status: int, description: str) -> HttpRespons
 
 
 def private_by_default(get_response: Handler) -> Handler:
-    """Keep answers out of every cache, unless a view said `public`, and away from other sites."""
+    """Keep answers out of every cache, and away from other sites.
+
+    An exception is what is the same for everybody: its view says `public, no-cache` and gives a
+    validator, so a cache asks each time. Whatever else a view says about caches is overruled.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
-        if "public" not in response.headers.get("Cache-Control", ""):
+        if not _is_the_same_for_everybody(response):
             response.headers["Cache-Control"] = "private, no-store"
             # Nothing to say beside it, and a time that makes equal answers differ.
             response.headers.pop("Expires", None)
+            # For a cache that is told to ignore the above; always all, because equal answers are
+            # equal whether or not somebody looked at the session.
+            response.headers["Vary"] = "Accept-Language, Authorization, Cookie"
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         denied = ", ".join(f"{feature}=()" for feature in FEATURES)
         response.headers.setdefault("Permissions-Policy", denied)
         return response
 
     return middleware
+
+
+def _is_the_same_for_everybody(response: HttpResponseBase) -> bool:
+    said = response.headers.get("Cache-Control", "").split(",")
+    return (
+        {each.strip().lower() for each in said} == {"public", "no-cache"}
+        and response.has_header("ETag")
+        and not response.has_header("Expires")
+        and not response.cookies
+    )
 
 
 def speak_the_language(get_response: Handler) -> Handler:

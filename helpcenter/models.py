@@ -63,6 +63,7 @@ class HelpCenter(Restricted):
     class Meta:
         ordering = ["created_at", "id"]
         verbose_name = gettext_lazy("help center")
+        verbose_name_plural = gettext_lazy("help centers")
 
     def __str__(self) -> str:
         return self.name
@@ -156,7 +157,12 @@ class Category(Translated, Restricted):
     page = "category"
 
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
-    help_center = models.ForeignKey(HelpCenter, on_delete=models.PROTECT, related_name="categories")
+    help_center = models.ForeignKey(
+        HelpCenter,
+        on_delete=models.PROTECT,
+        related_name="categories",
+        verbose_name=gettext_lazy("help center"),
+    )
     position = models.IntegerField(gettext_lazy("position"), default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -174,7 +180,12 @@ class CategoryTranslation(Translation, InheritsAudience):
 
     audience_parents = ["category"]
 
-    category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="translations")
+    category = models.ForeignKey(
+        Category,
+        on_delete=models.CASCADE,
+        related_name="translations",
+        verbose_name=gettext_lazy("category"),
+    )
 
     objects: ClassVar[Any] = ShelfTranslationQuerySet.as_manager()
 
@@ -182,6 +193,8 @@ class CategoryTranslation(Translation, InheritsAudience):
         constraints = [
             models.UniqueConstraint(fields=["category", "locale"], name="category_locale_once")
         ]
+        verbose_name = gettext_lazy("category translation")
+        verbose_name_plural = gettext_lazy("category translations")
 
 
 class Section(Translated, Restricted):
@@ -199,9 +212,19 @@ class Section(Translated, Restricted):
     ]
 
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
-    category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="sections")
+    category = models.ForeignKey(
+        Category,
+        on_delete=models.CASCADE,
+        related_name="sections",
+        verbose_name=gettext_lazy("category"),
+    )
     parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="sections"
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="sections",
+        verbose_name=gettext_lazy("parent section"),
     )
     sorting = models.CharField(
         gettext_lazy("order of articles"), max_length=20, choices=SORTINGS, default=MANUAL
@@ -217,6 +240,7 @@ class Section(Translated, Restricted):
     class Meta:
         ordering = ["position", "id"]
         verbose_name = gettext_lazy("section")
+        verbose_name_plural = gettext_lazy("sections")
         indexes = [
             models.Index(fields=["category", "position", "id"], name="section_in_category"),
         ]
@@ -271,7 +295,12 @@ class SectionTranslation(Translation, InheritsAudience):
 
     audience_parents = ["section"]
 
-    section = models.ForeignKey(Section, on_delete=models.CASCADE, related_name="translations")
+    section = models.ForeignKey(
+        Section,
+        on_delete=models.CASCADE,
+        related_name="translations",
+        verbose_name=gettext_lazy("section"),
+    )
 
     objects: ClassVar[Any] = ShelfTranslationQuerySet.as_manager()
 
@@ -279,6 +308,8 @@ class SectionTranslation(Translation, InheritsAudience):
         constraints = [
             models.UniqueConstraint(fields=["section", "locale"], name="section_locale_once")
         ]
+        verbose_name = gettext_lazy("section translation")
+        verbose_name_plural = gettext_lazy("section translations")
 
 
 class PermissionGroup(models.Model):
@@ -314,9 +345,10 @@ class PermissionGroup(models.Model):
     class Meta:
         ordering = ["name"]
         verbose_name = gettext_lazy("permission group")
+        verbose_name_plural = gettext_lazy("permission groups")
 
     def __str__(self) -> str:
-        return self.name
+        return _(self.name) if self.built_in and self.name else self.name
 
     def clean(self) -> None:
         if self.built_in:
@@ -337,6 +369,7 @@ class Label(models.Model):
     class Meta:
         ordering = ["name"]
         verbose_name = gettext_lazy("label")
+        verbose_name_plural = gettext_lazy("labels")
 
     def __str__(self) -> str:
         return self.name
@@ -352,14 +385,24 @@ class Article(Translated, Restricted):
     page = "article"
 
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
-    section = models.ForeignKey(Section, on_delete=models.CASCADE, related_name="articles")
+    section = models.ForeignKey(
+        Section,
+        on_delete=models.CASCADE,
+        related_name="articles",
+        verbose_name=gettext_lazy("section"),
+    )
     position = models.IntegerField(gettext_lazy("position"), default=0)
     promoted = models.BooleanField(gettext_lazy("promoted"), default=False)
     comments_disabled = models.BooleanField(gettext_lazy("comments disabled"), default=False)
     # True while at least one translation is published. Kept by triggers: see publishing.py.
-    published = models.BooleanField(default=False, editable=False)
+    published = models.BooleanField(gettext_lazy("published"), default=False, editable=False)
     author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=gettext_lazy("author"),
     )
     permission_group = models.ForeignKey(
         PermissionGroup,
@@ -368,18 +411,23 @@ class Article(Translated, Restricted):
         related_name="articles",
         verbose_name=gettext_lazy("permission group"),
     )
-    labels = models.ManyToManyField(Label, blank=True, related_name="articles")
+    labels = models.ManyToManyField(
+        Label, blank=True, related_name="articles", verbose_name=gettext_lazy("labels")
+    )
     # Archived articles answer as missing to everybody, admins included, until they are restored.
-    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    archived_at = models.DateTimeField(
+        gettext_lazy("archived"), null=True, blank=True, editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     # Moves with everything that belongs to the article: see `touch`.
-    updated_at = models.DateTimeField(auto_now=True)
+    updated_at = models.DateTimeField(gettext_lazy("updated"), auto_now=True)
 
     objects: ClassVar[Any] = ArticleQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "id"]
         verbose_name = gettext_lazy("article")
+        verbose_name_plural = gettext_lazy("articles")
         indexes = [
             models.Index(fields=["audience", "section", "published"], name="article_by_audience"),
             models.Index(
@@ -421,6 +469,7 @@ class ArchivedArticle(Article):
         proxy = True
         ordering = ["-archived_at", "id"]
         verbose_name = gettext_lazy("archived article")
+        verbose_name_plural = gettext_lazy("archived articles")
 
 
 class ArticleTranslation(Translation, InheritsAudience):
@@ -433,7 +482,12 @@ class ArticleTranslation(Translation, InheritsAudience):
     MARKDOWN, HTML = "markdown", "html"
     FORMATS = [(MARKDOWN, gettext_lazy("Markdown")), (HTML, gettext_lazy("HTML"))]
 
-    article = models.ForeignKey(Article, on_delete=models.CASCADE, related_name="translations")
+    article = models.ForeignKey(
+        Article,
+        on_delete=models.CASCADE,
+        related_name="translations",
+        verbose_name=gettext_lazy("article"),
+    )
     draft = models.BooleanField(gettext_lazy("draft"), default=True)
     format = models.CharField(
         gettext_lazy("format"), max_length=10, choices=FORMATS, default=MARKDOWN
@@ -451,6 +505,8 @@ class ArticleTranslation(Translation, InheritsAudience):
         constraints = [
             models.UniqueConstraint(fields=["article", "locale"], name="article_locale_once")
         ]
+        verbose_name = gettext_lazy("article translation")
+        verbose_name_plural = gettext_lazy("article translations")
 
     def save(self, **kwargs: Any) -> None:
         """Store, with the HTML and the search text that follow from title and body."""
@@ -480,7 +536,12 @@ class Attachment(InheritsAudience):
     id = models.BigIntegerField(primary_key=True, default=random_id, editable=False)
     # NULL for a file that is not used yet: its uploader and admins alone see it.
     article = models.ForeignKey(
-        Article, null=True, blank=True, on_delete=models.CASCADE, related_name="attachments"
+        Article,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="attachments",
+        verbose_name=gettext_lazy("article"),
     )
     uploaded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -507,6 +568,7 @@ class Attachment(InheritsAudience):
     class Meta:
         ordering = ["file_name", "id"]
         verbose_name = gettext_lazy("attachment")
+        verbose_name_plural = gettext_lazy("attachments")
 
     def __str__(self) -> str:
         return self.file_name
@@ -557,6 +619,7 @@ class Comment(InheritsAudience):
     class Meta:
         ordering = ["created_at", "id"]
         verbose_name = gettext_lazy("comment")
+        verbose_name_plural = gettext_lazy("comments")
         indexes = [
             models.Index(fields=["article", "created_at", "id"], name="comment_of_article"),
             models.Index(fields=["author", "created_at", "id"], name="comment_by_author"),
@@ -585,6 +648,7 @@ class Vote(InheritsAudience):
     class Meta:
         ordering = ["created_at", "id"]
         verbose_name = gettext_lazy("vote")
+        verbose_name_plural = gettext_lazy("votes")
         constraints = [
             models.CheckConstraint(
                 condition=Q(article=None, comment__isnull=False)
@@ -624,6 +688,7 @@ class Subscription(InheritsAudience):
     class Meta:
         ordering = ["created_at", "id"]
         verbose_name = gettext_lazy("subscription")
+        verbose_name_plural = gettext_lazy("subscriptions")
         constraints = [
             models.CheckConstraint(
                 condition=Q(article=None, section__isnull=False)

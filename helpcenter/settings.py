@@ -69,6 +69,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "helpcenter.middleware.private_by_default",
     "helpcenter.middleware.plain_request",
@@ -81,10 +82,10 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "helpcenter.denials.log_denials",
     "helpcenter.viewing.view_as",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
 ROOT_URLCONF = "helpcenter.urls"
@@ -135,7 +136,11 @@ SESSION_ENGINE = "accounts.sessions"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
-ACCOUNT_FORMS = {"login": "accounts.forms.LoginForm", "add_email": "accounts.forms.AddEmailForm"}
+ACCOUNT_FORMS = {
+    "login": "accounts.forms.LoginForm",
+    "signup": "accounts.forms.SignupForm",
+    "add_email": "accounts.forms.AddEmailForm",
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
@@ -147,6 +152,20 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 EMAIL_CONFIG = env.email("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="help@localhost")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"dated": {"format": "%(asctime)s %(name)s %(message)s"}},
+    "handlers": {"access": {"class": "logging.StreamHandler", "formatter": "dated"}},
+    "loggers": {
+        # Who was refused what (helpcenter.denials). Not in the demo, where everybody is.
+        "segments.access": {
+            "handlers": ["access"],
+            "level": env.str("ACCESS_LOG_LEVEL", default="WARNING" if DEMO else "INFO"),
+        },
+    },
+}
 
 LANGUAGE_CODE = "en-us"
 # A person's language and a help center's locales are among these.
@@ -174,6 +193,8 @@ STORAGES = {
         )
     },
 }
+# Files whose names hold a digest of their content may be kept for ever, others never unasked.
+WHITENOISE_MAX_AGE = 0
 WHITENOISE_USE_FINDERS = DEMO or DEBUG or TESTING
 
 # A segment may name thousands of organizations, each of which is a field of its form.

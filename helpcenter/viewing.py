@@ -31,6 +31,7 @@ from django.views.decorators.http import require_POST
 from accounts.models import Role
 from segments.attributes import attributes, made_up
 from segments.choosing import person_called, value_called
+from segments.phrases import joined
 from segments.ruleset import RulesUnavailable, Viewer, current_ruleset, viewer_for
 from segments.snapshot import SAFE_METHODS
 
@@ -104,8 +105,9 @@ def seen_in(request: Any) -> Seen | None:
         return None
     seen = _seen_by_state(request, state)
     if seen is None:
-        # Ended for good. A safe request cannot write before its snapshot has ended.
-        del request.session[SESSION_KEY]
+        # Ended for good. A safe request cannot write before its snapshot has ended. (The session
+        # is empty already if it was found out to be over itself.)
+        request.session.pop(SESSION_KEY, None)
         transaction.on_commit(lambda: _record_end(state))
     return seen
 
@@ -173,7 +175,7 @@ def profile_words(profile: dict[str, Any]) -> str:
     parts = [str(_("a visitor") if role == VISITOR else dict(Role.choices)[role])]
     for name, named in profile.get("values", {}).items():
         parts += map(str, attributes()[name].labels(named).values())
-    return ", ".join(parts)
+    return joined(parts)
 
 
 class ViewAsForm(forms.Form):

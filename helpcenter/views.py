@@ -298,7 +298,9 @@ def _distance(words: Any, locale: str, thing: Any) -> tuple[Any, ...]:
 
 
 def _public_id(name: str) -> int:
-    match = re.fullmatch(r"(0|[1-9][0-9]{0,18})(?:-.*)?", name, re.S)
+    # No slug has a dot. An address that ends like a file (`1-title.css`) would be redirected to the
+    # title, and some caches keep whatever ends like one.
+    match = re.fullmatch(r"(0|[1-9][0-9]{0,18})(?:-[^.]*)?", name)
     if not match or int(match[1]) >= 2**63:
         raise Http404
     return int(match[1])

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.db.models.signals import m2m_changed, post_migrate, pre_delete, pre_migrate, pre_save
+from django.utils.translation import gettext_lazy
 
 
 class SegmentsConfig(AppConfig):
     """User segments, audiences and visibility."""
 
     name = "segments"
-    verbose_name = "User segments"
+    verbose_name = gettext_lazy("User segments")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

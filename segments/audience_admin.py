@@ -26,10 +26,11 @@ from .choosing import person_called
 from .confirmation import is_confirmed, question
 from .effects import Admission, Becomes, Effect, Move, effect_of_all, effect_of_moves
 from .explain import ancestry
-from .forms import AudienceField
+from .forms import NAMES, AudienceField
 from .history_pages import audience_ids_then, history_context, moments_since
 from .models import Audience, InheritsAudience, Segment
 from .moving import admission_of, move_all
+from .phrases import counted, kind_and_name, labelled, separated
 from .querysets import Among, has_audience
 from .recollection import Moment
 from .ruleset import viewer_for
@@ -150,7 +151,7 @@ class AudiencePicker(admin.ModelAdmin):
             moves += filter(None, [self.goes_along(obj)])
         effect = effect_of_all(moves, stored._state.db)
         before, after = (
-            "; ".join([*(str(getattr(each, n)) for n in picked), *_places(each, parents)])
+            separated([*(getattr(each, n) for n in picked), *_places(each, parents)])
             for each in (stored, obj)
         )
         ids = [getattr(obj, n).pk for n in picked] + [getattr(obj, c) for c in columns]
@@ -179,7 +180,7 @@ def _is_audience(form_field: Any) -> bool:
 def _places(thing: Any, parents: list[str]) -> list[str]:
     """Where a thing lies, in words: “section: First days”."""
     options = type(thing)._meta
-    return [f"{options.get_field(n).verbose_name}: {getattr(thing, n) or '–'}" for n in parents]
+    return [labelled(options.get_field(n).verbose_name, getattr(thing, n) or "–") for n in parents]
 
 
 def _always(admission: Admission) -> Becomes:
@@ -193,13 +194,13 @@ def restricted_above(thing: Any, named: bool) -> str:
     """
     above = [each for each in ancestry(thing)[:-1] if has_audience(type(each))]
     limits = [
-        f"{each._meta.verbose_name} “{each}”" + (f": {each.audience}" if named else "")
+        labelled(kind_and_name(each), each.audience) if named else kind_and_name(each)
         for each in above
         if each.audience_id != Audience.EVERYONE
     ]
     if not limits:
         return _("Nothing above restricts it further.")
-    return _("What is above restricts it, too: %s.") % "; ".join(limits)
+    return _("What is above restricts it, too: %s.") % separated(limits)
 
 
 # Many at once -------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ class BulkAudienceForm(forms.Form):
         ("add", gettext_lazy("Show them to these segments, too")),
         ("remove", gettext_lazy("No longer show them to these segments")),
     ]
-    how = forms.ChoiceField(label=gettext_lazy("Change"), choices=HOW)
+    how = forms.ChoiceField(label=gettext_lazy("What to do"), choices=HOW)
     audience = AudienceField(label=gettext_lazy("Audience"))
 
     @cached_property
@@ -267,10 +268,10 @@ class ChangesAudiences(AudiencePicker):
         chosen = rows.model._base_manager.filter(Among("pk", pks))
         effect = effect_of_moves(chosen, {"audience": form.becomes})
         how = dict(form.fields["how"].choices)[form.cleaned_data["how"]]  # type: ignore[attr-defined]
-        after = f"{how}: {form.cleaned_data['audience']}"
+        after = labelled(how, form.cleaned_data["audience"])
         seen = effect.fingerprint(sorted(pks), after)
         if not is_confirmed(request, seen, effect.widens):
-            before = f"{len(pks)} {self.opts.verbose_name_plural}"
+            before = counted(len(pks), self.opts.verbose_name_plural)
             return ask(self, request, Unconfirmed(effect, before, after, seen))
         changed = move_all(chosen, form.becomes)
         words = _("Who sees them has changed for %(changed)d of %(all)d.")
@@ -313,7 +314,7 @@ class AudienceFilter(admin.SimpleListFilter):
 
     def segments(self) -> list[tuple[str, str]]:
         """What the form offers."""
-        return [(str(s.pk), s.name) for s in Segment.objects.assignable().only("name")]
+        return [(str(s.pk), str(s)) for s in Segment.objects.assignable().only(*NAMES)]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         value = self.value()

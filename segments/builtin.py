@@ -9,12 +9,19 @@ from typing import Any
 from django.apps import apps
 from django.core.management.color import no_style
 from django.db import connections
+from django.utils.translation import gettext_noop
 
 # User type, which is also the mark `built_in` -> fixed id and name.
-SEGMENTS = {"signed_in_users": (1, "Signed-in users"), "staff": (2, "Agents and admins")}
+SEGMENTS = {
+    "signed_in_users": (1, gettext_noop("Signed-in users")),
+    "staff": (2, gettext_noop("Agents and admins")),
+}
 # Segments that never hold anybody and are in no audience. They are ids for interfaces that can say
 # who sees something by ids of segments only: mark `built_in` -> fixed id and name.
-PLACEHOLDERS = {"nobody": (3, "Nobody"), "ancestors": (4, "Restricted by its section")}
+PLACEHOLDERS = {
+    "nobody": (3, gettext_noop("Nobody")),
+    "ancestors": (4, gettext_noop("Restricted by its section")),
+}
 NOBODY, EVERYONE = 1, 2
 
 

@@ -12,6 +12,7 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from .attributes import Attribute, as_json
+from .phrases import joined
 from .querysets import Among
 from .wording import label_of
 
@@ -71,7 +72,7 @@ def person_called(text: str) -> Any:
 
 
 def _only(found: list[Any], kind: str, text: str, accepted: Iterable[str] = ()) -> Any:
-    words = {"kind": kind, "text": text, "accepted": ", ".join(accepted)}
+    words = {"kind": kind, "text": text, "accepted": joined(accepted)}
     if len(found) > 1:
         raise ValidationError(_("%(kind)s: several are called “%(text)s”.") % words)
     if not found and accepted:

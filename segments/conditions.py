@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .attributes import Attribute, Person, among_any, attributes, staff
+from .phrases import joined
 
 
 class Operator(NamedTuple):
@@ -151,7 +152,7 @@ def mark_missing(condition: Condition, missing: Mapping[str, Collection[Any]]) -
     gone = condition.values & set(missing.get(condition.attribute, ()))
     if condition.problem or not gone:
         return condition
-    names = ", ".join(sorted(map(str, gone)))
+    names = joined(sorted(map(str, gone)))
     problem = _("It names a value that no longer exists: %s.") % names
     return Condition(condition.attribute, condition.operator, condition.values, problem)
 

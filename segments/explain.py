@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import models
 from django.db.models import Value
 from django.utils.translation import gettext as _
 
 from .attributes import Attribute, Person, attributes, read_person
 from .conditions import Condition
 from .models import Audience, Segment
+from .phrases import joined, kind_and_name, quoted, separated
 from .querysets import editable_ids, has_audience
 from .ruleset import Rule, Ruleset, Viewer, current_ruleset, viewer_for
 from .wording import labels_for, words_for
@@ -53,6 +53,12 @@ class Level:
     admits: bool
     words: str
     segments: list[SegmentReason] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return _("%(thing)s %(is_for)s") % {
+            "thing": kind_and_name(self.thing),
+            "is_for": self.words,
+        }
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,8 @@ def _level(thing: Any, viewer: Viewer, person: Person, rules: Ruleset) -> Level:
         admits = Audience.EVERYONE in viewer.audiences
         return Level(thing, admits, _("is for everyone"))
     reasons = [_segment(segment, person, rules) for segment in audience.segments.all()]
-    words = _("is for the members of any of: %s") % ", ".join(f"“{r.segment}”" for r in reasons)
+    names = joined(quoted(reason.segment) for reason in reasons)
+    words = _("is for the members of any of: %s") % names
     return Level(thing, audience.pk in viewer.audiences, words, reasons)
 
 
@@ -173,7 +180,7 @@ def _condition(condition: Condition, person: Person) -> ConditionReason:
     attribute = attributes()[condition.attribute]
     words = words_for(condition, labels_for([condition]), at_most=NAMED_AT_MOST)
     if condition.skips_staff and person.is_staff:
-        words += " " + _("(does not limit staff)")
+        words = _("%s (does not limit staff)") % words
     return ConditionReason(condition.holds_for(person), words, _values(attribute, person))
 
 
@@ -183,8 +190,9 @@ def _values(attribute: Attribute, person: Person) -> list[str]:
     found = []
     for value, label in labels.items():
         sources = sorted(set(_sources(attribute, value, person)))
-        through = _(" (through %s)") % ", ".join(sources) if sources else ""
-        found.append(f"{label}{through}")
+        through = _("%(value)s (through %(sources)s)")
+        words = through % {"value": label, "sources": joined(sources)} if sources else label
+        found.append(words)
     return found
 
 
@@ -237,14 +245,14 @@ def _would_change(
     if visible:
         yield _("One of these levels must stop admitting the person:")
         for level in chain:
-            yield f"– {_name(level.thing)} {level.words}"
+            yield f"– {level}"
         return
     for level in chain:
         if not level.admits:
             yield from _opening(level, person)
     for name, value in type(thing).audience_published.items():
         if getattr(thing, name) != value:
-            yield _("%s must be published.") % _name(thing)
+            yield _("%s must be published.") % kind_and_name(thing)
     if all(level.admits for level in chain):
         yield _(
             "Every audience admits the person: it is unpublished, empty, or its place is broken."
@@ -254,18 +262,16 @@ def _would_change(
 def _opening(level: Level, person: Person) -> Iterator[str]:
     """The ways to be admitted to one level."""
     if not person.is_active:
-        yield _("%s: only for members; sign in with an active account.") % _name(level.thing)
+        yield _("%s: only for members; sign in with an active account.") % kind_and_name(
+            level.thing
+        )
     if not level.segments:
-        yield _("%s must be given an audience.") % _name(level.thing)
+        yield _("%s must be given an audience.") % kind_and_name(level.thing)
     for reason in level.segments:
         failing = [c.words for c in reason.conditions if not c.holds]
-        needs = "; ".join(failing) if failing else reason.words
+        needs = separated(failing) if failing else reason.words
         yield _("%(thing)s: join “%(segment)s” (%(needs)s).") % {
-            "thing": _name(level.thing),
+            "thing": kind_and_name(level.thing),
             "segment": reason.segment,
             "needs": needs,
         }
-
-
-def _name(thing: models.Model) -> str:
-    return f"{thing._meta.verbose_name} “{thing}”"

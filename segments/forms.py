@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy
 from .models import Audience, Segment
 
 NOBODY, EVERYONE = "nobody", "everyone"
+# What a segment is called by.
+NAMES = ("name", "built_in")
 
 
 class AudienceField(forms.MultipleChoiceField):
@@ -31,7 +33,7 @@ class AudienceField(forms.MultipleChoiceField):
         fixed = [(NOBODY, _("Nobody (admins and editors only)"))]
         if self.with_everyone:
             fixed.append((EVERYONE, _("Everyone, without signing in")))
-        return fixed + [(str(s.pk), s.name) for s in Segment.objects.assignable().only("name")]
+        return fixed + [(str(s.pk), str(s)) for s in Segment.objects.assignable().only(*NAMES)]
 
     def prepare_value(self, value: Any) -> Any:
         """The choices that stand for a stored audience."""

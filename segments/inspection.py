@@ -38,6 +38,7 @@ from .explain import explain
 from .history_pages import history_context, moments_since
 from .models import Change, Restricted, Segment, read_together
 from .person_changes import effect_between, put_back, viewer_now
+from .phrases import labelled, separated
 from .reach import reach_of
 from .recollection import Moment, changes_in_words
 from .segment_list import uses_by_kind
@@ -75,6 +76,8 @@ class Inspects(admin.ModelAdmin):
     """Adds pages about one object to its admin: for admins, and refused to all others alike."""
 
     change_form_template = "admin/segments/inspected_change_form.html"
+    # One sentence on the form of an object: what is decided there.
+    decides: Any = ""
 
     def inspected(self, request: HttpRequest, object_id: str) -> Any:
         """The object. Permission comes before existence: else the answer would tell of it."""
@@ -106,6 +109,7 @@ class Inspects(admin.ModelAdmin):
         """With links to the pages, for those who may open them."""
         thing = context.get("original")
         context["tools"] = self.tools(thing) if thing is not None and is_admin(request) else []
+        context["decides"] = self.decides
         return super().render_change_form(request, context, *args, **kwargs)
 
     def page(self, request: HttpRequest, template: str, thing: Any, **found: Any) -> HttpResponse:
@@ -184,6 +188,9 @@ def _line(cells: list[str]) -> str:
 class ExplainsAccess(Inspects):
     """For content: who can see it, and why somebody can or cannot."""
 
+    decides = gettext_lazy(
+        "The audience decides who can see this. What is above can only narrow it."
+    )
     REASONS = {
         "members": gettext_lazy("By segments"),
         "editors": gettext_lazy("By the right to edit"),
@@ -292,6 +299,10 @@ class Was:
 class PersonAccess(Inspects):
     """For people: what one of them can see, and what a change of them does to it."""
 
+    decides = gettext_lazy(
+        "What is stored here decides which segments the person is in, and so what they can see."
+    )
+
     def get_urls(self) -> list[Any]:
         """Django's pages, and those about what a person can see."""
         return [
@@ -356,7 +367,7 @@ class PersonAccess(Inspects):
     def _require_confirmation(self, request: HttpRequest, person: Any, was: Was) -> None:
         effect = effect_between(person, was.viewer, viewer_now(person))
         rows = changes_in_words(person, Change.objects.of(person).filter(pk__gt=was.newest))
-        before, after = ("; ".join(f"{row[0]}: {row[side]}" for row in rows) for side in (1, 2))
+        before, after = (separated(labelled(row[0], row[side]) for row in rows) for side in (1, 2))
         seen = effect.fingerprint(person.pk, before, after)
         if not is_confirmed(request, seen, effect.widens):
             raise Unconfirmed(effect, before or "–", after or "–", seen)

@@ -28,6 +28,7 @@ from .conditions import (
     clean_conditions,
     read_conditions,
 )
+from .phrases import joined, kind_and_name
 from .querysets import RestrictedQuerySet, SegmentQuerySet
 
 
@@ -87,6 +88,8 @@ class Segment(models.Model):
 
     class Meta:
         ordering = ["name", "id"]
+        verbose_name = gettext_lazy("user segment")
+        verbose_name_plural = gettext_lazy("user segments")
         constraints = [
             models.CheckConstraint(
                 condition=Q(user_type__in=["signed_in_users", "staff", "end_users"]),
@@ -101,7 +104,7 @@ class Segment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return _(self.name) if self.built_in and self.name else self.name
 
     def save(self, **kwargs: Any) -> None:
         """Validate and store; a stale version is refused with StaleSegment, nothing is written."""
@@ -251,7 +254,7 @@ class SegmentPerson(models.Model):
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
         related_name="+",
-        verbose_name=_("person"),
+        verbose_name=gettext_lazy("person"),
     )
     kind = models.CharField(max_length=10, choices=KINDS, default=INCLUDED)
     until = models.DateTimeField(
@@ -295,7 +298,7 @@ class Audience(models.Model):
             return _("Nobody")
         if self.pk == self.EVERYONE:
             return _("Everyone")
-        return ", ".join(segment.name for segment in self.segments.all())
+        return joined(self.segments.all())
 
     def save(self, **kwargs: Any) -> None:
         """Refused for a stored row: content that shares an audience would change with it."""
@@ -365,12 +368,12 @@ def describe_uses(uses: list[models.QuerySet[Any]], at_most: int = 10) -> str:
     parts = []
     for rows in uses:
         kind, count = rows.model._meta.verbose_name, rows.count()
-        parts += [f"{kind} “{row}”" for row in rows[:at_most]]
+        parts += [kind_and_name(row) for row in rows[:at_most]]
         if count > at_most:
             parts.append(
                 _("%(count)d more of kind %(kind)s") % {"count": count - at_most, "kind": kind}
             )
-    return ", ".join(parts)
+    return joined(parts)
 
 
 def cascade_unless_used(collector: Collector, field: Any, links: Any, using: str) -> None:

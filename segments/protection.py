@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from .attributes import Attribute, as_json, attributes
 from .conditions import named_values, read_conditions
 from .models import AudienceSegment, Segment
+from .phrases import joined, quoted
 
 
 class ValueInUse(ProtectedError):
@@ -88,7 +89,7 @@ def _attributes_of(model: Any) -> list[Attribute]:
 
 def _refuse(attribute: Attribute, value: Any, instance: models.Model, using: str) -> None:
     if segments := segments_naming(attribute, value, using):
-        names = ", ".join(f"“{segment}”" for segment in segments)
+        names = joined(quoted(segment) for segment in segments)
         raise ValueInUse(
             _("%(kind)s “%(value)s” is named in the conditions of: %(segments)s.")
             % {"kind": instance._meta.verbose_name, "value": instance, "segments": names},

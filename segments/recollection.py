@@ -20,6 +20,7 @@ from .choosing import people_with
 from .conditions import Condition, read_conditions
 from .history import recorded_fields
 from .models import Audience, Change, Segment, SegmentPerson, audience_fields
+from .phrases import joined, labelled, separated
 from .wording import label_of, labels_for, words_for
 
 FIELDS = ("name", "description", "user_type", "conditions")
@@ -113,7 +114,7 @@ def _in_words_all_in_all(thing: Model, net: Net) -> list[tuple[str, str, str]]:
         befores, afters = found.setdefault(said.field, ([], []))
         befores += [said.before] if pair.before is not None else []
         afters += [said.after] if pair.after is not None else []
-    return [(name, ", ".join(b) or "–", ", ".join(a) or "–") for name, (b, a) in found.items()]
+    return [(name, joined(b) or "–", joined(a) or "–") for name, (b, a) in found.items()]
 
 
 def compared(thing: Model, moments: list[Moment], a: Moment, b: Moment) -> Any:
@@ -263,13 +264,13 @@ def _people(changes: Iterable[Change]) -> dict[str, str]:
 def _person(text: str, people: dict[str, str]) -> str:
     user, kind, until = _named(text)
     name = people.get(user, _("somebody who was erased"))
-    words = f"{dict(SegmentPerson.KINDS).get(kind, kind)}: {name}"
+    words = labelled(dict(SegmentPerson.KINDS).get(kind, kind), name)
     return _("%(words)s until %(date)s") % {"words": words, "date": until} if until else words
 
 
 def _conditions(stored: Any, labels: dict[str, dict[Any, str]]) -> str:
     read = read_conditions(stored)
-    return "; ".join(_condition(each, labels) for each in read) or _("none")
+    return separated(_condition(each, labels) for each in read) or _("none")
 
 
 def _condition(condition: Condition, labels: dict[str, dict[Any, str]]) -> str:
@@ -327,7 +328,7 @@ def differences(one: State, other: State) -> list[tuple[str, str, str]]:
         if name == "conditions":
             return _conditions(state.conditions, labels)
         if name == "people":
-            return "; ".join(_of(person, until, people) for person, until in state.people.items())
+            return separated(_of(person, until, people) for person, until in state.people.items())
         if name == "user_type":
             return str(dict(Segment.USER_TYPES).get(state.user_type, state.user_type))
         return str(getattr(state, name))

@@ -30,6 +30,7 @@ from .effects import effect_of_draft, effect_of_replacing
 from .history_pages import history_context
 from .models import Segment
 from .moving import replace_segment
+from .phrases import counted
 from .recollection import Moment, State, moments_of
 from .refusing import RefusesGracefully
 from .segment_form import SegmentForm, warnings_of
@@ -338,17 +339,20 @@ def sentence_of_draft(form: SegmentForm) -> str:
     if not form.named:
         return words
     named = len(form.named)
-    return words + ngettext("; %d person by name", "; %d people by name", named) % named
+    said = ngettext("%(who)s; %(count)d person by name", "%(who)s; %(count)d people by name", named)
+    return said % {"who": words, "count": named}
 
 
 def _listed(rows: QuerySet[Any]) -> dict[str, Any]:
     """One kind of use: how many, and the first hundred with their addresses in the admin."""
     options = rows.model._meta
     page = Paginator(titled(rows), LISTED_USES).page(1)
+    count = page.paginator.count
     return {
-        "kind": options.verbose_name_plural,
-        "count": page.paginator.count,
-        "more": page.paginator.count - len(page.object_list),
+        "words": counted(
+            count, options.verbose_name if count == 1 else options.verbose_name_plural
+        ),
+        "more": count - len(page.object_list),
         "rows": [(str(row), _change_address(row)) for row in page.object_list],
     }
 

@@ -196,8 +196,8 @@ class SegmentForm(forms.ModelForm):
     class Meta:
         model = Segment
         fields = ["name", "description", "user_type", "conditions"]
-        labels = {"user_type": gettext_lazy("Base type")}
         widgets = {"description": forms.Textarea({"rows": 3})}
+        labels = {"user_type": gettext_lazy("Base type")}
 
     def __init__(
         self, data: Any = None, *args: Any, state: State | None = None, **kwargs: Any

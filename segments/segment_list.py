@@ -27,6 +27,7 @@ from .models import (
     audience_fields,
     read_together,
 )
+from .phrases import counted
 from .recollection import Said, in_words
 from .wording import kind_of, sentences_of
 
@@ -45,6 +46,9 @@ class Use:
     words: str
     count: int
     address: str = ""
+
+    def __str__(self) -> str:
+        return counted(self.count, self.words)
 
 
 @dataclass

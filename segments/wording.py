@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
 
 from .attributes import attributes
 from .conditions import Condition
 from .conf import setting
 from .models import Segment, SegmentPerson, read_together
+from .phrases import all_of, any_of, joined
 
 # So many values or people are named in a sentence; the others are counted.
 AT_MOST = 3
@@ -42,7 +41,10 @@ def kind_of(model: Any, name: str, count: int) -> str:
     """What one thing, or several, with this audience are called: “articles”."""
     options = model._meta
     kind = str(options.verbose_name if count == 1 else options.verbose_name_plural)
-    return kind if name == "audience" else f"{kind} ({options.get_field(name).verbose_name})"
+    if name == "audience":
+        return kind
+    words = _("%(kind)s (%(which)s)")
+    return words % {"kind": kind, "which": options.get_field(name).verbose_name}
 
 
 def words_for(
@@ -50,38 +52,19 @@ def words_for(
 ) -> str:
     """One condition, as a part of a sentence: “tagged vip or gold”."""
     known = labels.get(condition.attribute, {})
-    values = [known.get(v, str(v)) for v in sorted(condition.values, key=str)]
-    listed = listing(values, _("and") if condition.operator == "all" else _("or"), at_most)
-    return str(_phrase(condition)) % listed
+    values = sorted(known.get(value, str(value)) for value in condition.values)
+    listed = (all_of if condition.operator == "all" else any_of)(values, at_most)
+    phrases = setting("WORDS").get(condition.attribute, {})
+    if condition.operator in phrases:
+        return str(phrases[condition.operator]) % listed
+    without = condition.operator == "none"
+    words = _("without %(attribute)s %(values)s") if without else _("with %(attribute)s %(values)s")
+    return words % {"attribute": label_of(condition.attribute), "values": listed}
 
 
 def labels_for(conditions: Iterable[Condition]) -> dict[str, dict[Any, str]]:
     """Attribute -> value -> its name, one query for each attribute."""
     return _labels(conditions)
-
-
-def _phrase(condition: Condition) -> Promise | str:
-    known = setting("WORDS").get(condition.attribute, {})
-    if condition.operator in known:
-        return known[condition.operator]
-    label = label_of(condition.attribute).replace("%", "%%")
-    with_it = _("with %(attribute)s %%s") % {"attribute": label}
-    without = _("without %(attribute)s %%s") % {"attribute": label}
-    return without if condition.operator == "none" else with_it
-
-
-def listing(words: list[str], last: str, at_most: int = AT_MOST) -> str:
-    """“Acme, Globex or 12 more”."""
-    left = len(words) - at_most
-    if left > 0:
-        words = [*words[:at_most], ngettext("%d more", "%d more", left) % left]
-    if len(words) < 2:
-        return "".join(words)
-    return _("%(first)s %(and_or)s %(last)s") % {
-        "first": pgettext("between the items of a list", ", ").join(words[:-1]),
-        "and_or": last,
-        "last": words[-1],
-    }
 
 
 def _sentence(
@@ -98,18 +81,21 @@ def _sentence(
     problems = [c.problem for c in conditions if c.problem]
     if problems and not included:
         return _("Nobody: %s") % problems[0]
-    base = str(_base_types()[segment.user_type])
     if conditions and not problems:
-        parts = [words_for(condition, labels) for condition in conditions]
-        words = pgettext("between the items of a list", ", ").join(
-            [f"{base} {parts[0]}", *parts[1:]]
-        )
-        words += _("; always %s") % listing(included, _("and")) if included else ""
+        words = _("%(people)s %(conditions)s") % {
+            "people": _base_types()[segment.user_type],
+            "conditions": joined(words_for(condition, labels) for condition in conditions),
+        }
+        if included:
+            always = {"who": words, "people": all_of(included, AT_MOST)}
+            words = _("%(who)s; always %(people)s") % always
     elif included:
-        words = _("Only %s") % listing(included, _("and"))
+        words = _("Only %s") % all_of(included, AT_MOST)
     else:
         return _("Nobody: no condition and no person is named")
-    return words + (_("; never %s") % listing(excluded, _("or")) if excluded else "")
+    if excluded:
+        words = _("%(who)s; never %(people)s") % {"who": words, "people": any_of(excluded, AT_MOST)}
+    return words
 
 
 def _base_types() -> dict[str, str]:

@@ -57,6 +57,9 @@ def pytest_collection_modifyitems(config, items):
         return next((part for part in ("fuzz", "browser") if part in item.keywords), "plain")
 
     wanted = {"all": {"plain", "browser"}}.get(config.option.part, {config.option.part})
+    if connection.vendor != "sqlite":
+        config.hook.pytest_deselected(items=[item for item in items if "once" in item.keywords])
+        items[:] = [item for item in items if "once" not in item.keywords]
     config.hook.pytest_deselected(items=[item for item in items if part_of(item) not in wanted])
     items[:] = [item for item in items if part_of(item) in wanted]
     items.sort(key=lambda item: part_of(item) == "browser")

@@ -6,6 +6,7 @@ again and again with new seeds. The last line sums up all of it: "N passed, N fa
 DATABASE_URL    a PostgreSQL server to use instead of the one from the wheel
 ALSO_TEST_ON    a folder of PostgreSQL programs (…/postgresql/15/bin) for one more run
 BROWSER_TESTS   "required": a missing Chromium is a failure
+PROXY_TESTS     "required": a missing nginx is a failure
 """
 
 import os

@@ -487,6 +487,8 @@ CHANGES = {
         column(ArticleTranslation, words_of("tag"), "draft", always(True), always(False)),
     ),
 }
+# Changes that end all sessions: Maria or Aki sign in anew, and the rule decides.
+SIGN_OUT = {"role", "lighter role", "activation"}
 # Seconds that readers and a writer run against each other.
 RACE = 2.5
 
@@ -525,6 +527,8 @@ def mistakes(process, world, what, way, sees=reads):
     who, article, ways = CHANGES[what]
     for verb, change, expected in zip(("taken", "given"), ways[way], (False, True), strict=True):
         change(world)
+        if what in SIGN_OUT:
+            world.sessions[who] = session_of(User.objects.get(pk=getattr(world, who).pk))
         if sees(process, world, who, article) != expected:
             yield f"{what} {verb} by {way}: {sees.__name__} {not expected}"
 

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from tests import words
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "tests" / "otherproject"
 README = ROOT / "README.md"
@@ -91,7 +93,8 @@ def test_the_wheel_contains_only_the_plugin(wheel):
     }
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == tracked
-    for needed in ("migrations/0001_initial.py", "templatetags/segments.py"):
+    compiled = [f"locale/{language}/LC_MESSAGES/django.mo" for language in words.LANGUAGES]
+    for needed in ("migrations/0001_initial.py", "templatetags/segments.py", *compiled):
         assert f"segments/{needed}" in packed
     assert any(name.startswith("segments/templates/") for name in packed)
 

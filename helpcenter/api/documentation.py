@@ -5,7 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from django.utils.decorators import method_decorator
 from django.utils.translation import get_language
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import conditional_page
+from django.views.decorators.vary import vary_on_headers
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer2
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -24,6 +28,15 @@ def _generate(language: str) -> Any:
     return SchemaGenerator().get_schema(request=None, public=True)
 
 
+# A cache may keep the answer, in each language, and asks each time whether it still holds.
+the_same_for_everybody = [
+    conditional_page,
+    cache_control(public=True, no_cache=True),
+    vary_on_headers("Accept", "Accept-Language", "Cookie"),
+]
+
+
+@method_decorator(the_same_for_everybody, name="dispatch")
 class SchemaView(SpectacularAPIView):
     """The schema as JSON, or YAML for those who ask for it. The same for everybody."""
 
@@ -41,6 +54,7 @@ class SchemaView(SpectacularAPIView):
         return None
 
 
+@method_decorator(the_same_for_everybody, name="dispatch")
 class BrowsableView(SpectacularSwaggerSplitView):
     """The schema as a page, from files of this site only: it works offline."""
 

@@ -1,12 +1,15 @@
-"""For the plugin's own pages of the admin: links that keep what the list is filtered by."""
+"""For the plugin's pages of the admin: links that keep what a list is filtered by, and lists."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from segments import phrases
 
 register = template.Library()
 
@@ -36,6 +39,12 @@ def _link(context: Any, **changed: Any) -> str:
     for name, value in changed.items():
         query[name] = value
     return f"?{query.urlencode()}"
+
+
+@register.filter
+def joined(words: Iterable[Any]) -> str:
+    """The items with what the language puts between those of a list."""
+    return phrases.joined(words)
 
 
 @register.filter

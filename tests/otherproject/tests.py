@@ -8,9 +8,11 @@ from django.core.management import call_command
 from django.db.models import ProtectedError
 from django.test import TestCase
 from django.utils import timezone
+from django.utils.translation import override
 from library.models import Box, Company, Folder, Letter, Note, Profile, Region, Report, Tag
 
 from segments.models import Audience, Segment
+from segments.wording import sentence_of
 
 
 def segment(name, *conditions, user_type="signed_in_users"):
@@ -264,6 +266,11 @@ class Exits(Library):
         self.assertEqual(stored.conditions, [condition])
         page = self.client.get(f"/admin/segments/segment/{stored.pk}/change/")
         self.assertContains(page, 'value="True" checked')
+
+    def test_the_plugin_brings_its_translations(self):
+        with override("de"):
+            self.assertEqual(sentence_of(self.partners), "Personen mit tag partner")
+            self.assertEqual(str(Audience.everyone()), "Alle")
 
     def test_a_superuser_asks_who_can_see(self):
         self.sign_in(self.root)

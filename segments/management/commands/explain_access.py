@@ -9,10 +9,12 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from segments import snapshot
 from segments.explain import Explanation, explain
 from segments.models import InheritsAudience
+from segments.phrases import joined, kind_and_name, labelled, quoted
 
 
 class Command(BaseCommand):
@@ -63,21 +65,25 @@ def find_thing(label: str, pk: str) -> Any:
 
 def describe(explanation: Explanation) -> list[str]:
     """The explanation as lines of plain text."""
-    verdict = "may see" if explanation.visible else "may not see"
-    kind = explanation.thing._meta.verbose_name
-    lines = [f"{explanation.person} {verdict} the {kind} “{explanation.thing}”."]
+    verdict = _("%(person)s may not see the %(thing)s.")
+    if explanation.visible:
+        verdict = _("%(person)s may see the %(thing)s.")
+    thing = kind_and_name(explanation.thing)
+    lines = [verdict % {"person": explanation.person, "thing": thing}]
     if explanation.bypass:
         lines.append(explanation.bypass)
     for level in explanation.chain:
-        lines.append(
-            f"{_tick(level.admits)} {level.thing._meta.verbose_name} “{level.thing}” {level.words}"
-        )
+        lines.append(f"{_tick(level.admits)} {level}")
         for reason in level.segments:
-            lines.append(f"    {_tick(reason.is_member)} “{reason.segment}”: {reason.words}")
+            said = labelled(quoted(reason.segment), reason.words)
+            lines.append(f"    {_tick(reason.is_member)} {said}")
             for condition in reason.conditions:
-                has = ", ".join(condition.has) or "nothing"
-                lines.append(f"        {_tick(condition.holds)} {condition.words} — has {has}")
-    return [*lines, "What would change the verdict:", *(f"  {w}" for w in explanation.would_change)]
+                has = joined(condition.has) or _("nothing")
+                said = _("%(condition)s — has %(values)s")
+                said %= {"condition": condition.words, "values": has}
+                lines.append(f"        {_tick(condition.holds)} {said}")
+    lines.append(_("What would change the verdict:"))
+    return [*lines, *(f"  {words}" for words in explanation.would_change)]
 
 
 def _tick(yes: bool) -> str:

@@ -12,7 +12,7 @@ for (const link of document.querySelectorAll("[data-export]")) {
       const answer = await fetch(address);
       // After the session's end the answer is a page to sign in.
       if (!answer.ok || !answer.headers.get("Content-Type").startsWith("text/csv")) {
-        said.textContent = String(answer.status);
+        said.textContent = said.dataset.failed;
         return;
       }
       parts.push(await answer.blob());
