@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import Client, TestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -85,6 +86,20 @@ def process_env(transactional_db):
     else:
         url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
     return os.environ | {"DATABASE_URL": url, "TEST_DATA_DIR": str(settings.DATA_DIR)}
+
+
+class CommittingClient(Client):
+    """Does what a request does on commit, also in a test whose transaction is rolled back."""
+
+    def request(self, **request):
+        with TestCase.captureOnCommitCallbacks(execute=True):
+            return super().request(**request)
+
+
+@pytest.fixture
+def client():
+    """A browser without a session."""
+    return CommittingClient()
 
 
 # The cast: who they are, in one sentence each.
