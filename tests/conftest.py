@@ -124,6 +124,7 @@ def web(running_web, transactional_db):
 
 
 def environment():
+    """The same, for what lives longer than a test."""
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         url = f"sqlite:///{name}"

@@ -20,7 +20,6 @@ from knox.models import get_token_model
 
 from helpcenter.models import Article, Section, Viewing
 from segments.models import Audience, Segment
-from tests.conftest import environment
 from tests.factories_content import ArticleFactory, SectionFactory
 from tests.factories_people import PersonFactory, TagFactory
 from tests.postgres import new_server
@@ -198,11 +197,11 @@ def on_database(url):
 
 @pytest.mark.fuzz
 @on_postgresql
-def test_postgresql_is_restarted(transactional_db, survived):
+def test_postgresql_is_restarted(process_env, survived):
     """A server of its own, because others use the tests' one."""
     with new_server() as server, on_database(server.url):
         call_command("migrate", verbosity=0)
-        web = Web(environment() | {"DATABASE_URL": server.url})
+        web = Web(process_env | {"DATABASE_URL": server.url})
         try:
             scene = Scene(web)
             assert scene.works()
@@ -436,12 +435,12 @@ def small_disk(tmp_path):
 
 @pytest.mark.fuzz
 @on_sqlite
-def test_the_disk_is_full(small_disk, transactional_db, survived):
+def test_the_disk_is_full(small_disk, process_env, survived):
     """A real one, with the database and the attachments on it."""
     url = f"sqlite:///{small_disk}/db.sqlite3"
     with on_database(url):
         call_command("migrate", verbosity=0)
-        web = Web(environment() | {"DATABASE_URL": url, "TEST_DATA_DIR": str(small_disk)})
+        web = Web(process_env | {"DATABASE_URL": url, "TEST_DATA_DIR": str(small_disk)})
         try:
             scene = Scene(web)
             assert scene.works()
