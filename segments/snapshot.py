@@ -256,6 +256,9 @@ class SnapshotMiddleware:
             error = request.segments_error
             if _is_for_us(error):
                 raise error
+            if transaction.get_rollback() and response.status_code < 400:
+                # The view hid an error that undoes everything, and speaks of success.
+                raise transaction.TransactionManagementError("Nothing of this can be stored.")
             if error is not None or response.status_code >= 500 or transaction.get_rollback():
                 transaction.set_rollback(True)
                 _forget_session(request)

@@ -43,7 +43,7 @@ class Load:
         self.wrong = []
         self.public = ArticleFactory(audience=Audience.everyone(), section=world.section)
         self.file = AttachmentFactory(article=world.articles["tag"], content=FILE.encode())
-        self.admin = PersonFactory(role="admin")
+        self.admin, self.person = PersonFactory(role="admin"), PersonFactory(verified=True)
         self.session = session_of(self.admin)
         _stored, self.token = get_token_model().objects.create(self.admin)
         self.lock = threading.Lock()
@@ -120,11 +120,10 @@ class Load:
     def sign_in_and_out(self):
         """A session sees what its owner may, until it has ended."""
         hidden = address_of(self.world.articles["signed in"])
-        person = PersonFactory(verified=True)
         while self.goes_on():
             page = self.ask("GET", "/accounts/login/", expected={200})
             token = re.search(r"csrftoken=(\w+)", page.headers["set-cookie"])[1]
-            form = {"login": person.email, "password": PASSWORD, "csrfmiddlewaretoken": token}
+            form = {"login": self.person.email, "password": PASSWORD, "csrfmiddlewaretoken": token}
             # 429: too many sign-ins from one address.
             expected = {"expected": {302, 429, 503}}
             done = self.ask(

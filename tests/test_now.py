@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from accounts.models import Organization, OrganizationDomain, OrganizationMembership, User
 from helpcenter.models import Article, ArticleTranslation, Category, HelpCenter, Section
+from segments import snapshot
 from segments.models import Audience, AudienceSegment, Segment, SegmentPerson
 from segments.moving import replace_segment
 from tests.factories_content import ArticleFactory, CategoryFactory, SectionFactory
@@ -574,6 +575,7 @@ def page(thing):
 
 def found(thing):
     """A search that finds it, and what the results show."""
+    address_of(thing)
     return search_for(thing.canary), thing.page_name
 
 
@@ -706,7 +708,9 @@ def write_secret(world, what, linger):
     public = words.title
     for text in (f"{public} {SECRET}", public):
         words.title = words.body = text
-        words.save()
+        # SQLite: who begins by reading cannot wait for a turn to write.
+        with snapshot.writing():
+            words.save()
         time.sleep(linger)
     give(world)
     time.sleep(linger)

@@ -3,6 +3,7 @@
 The faults themselves, in real processes, are in tests/test_faults.py.
 """
 
+import contextlib
 import errno
 import sqlite3
 import threading
@@ -292,6 +293,20 @@ def test_a_duplicate_that_is_nobodys_fault_but_ours_stays_an_error(client):
 
     acts["now"] = act
     assert client.post("/act").status_code == 500
+
+
+def test_success_is_not_said_of_what_is_rolled_back(client):
+    """An error inside of atomic(savepoint=False) undoes all, whoever catches it."""
+
+    def act(request):
+        Tag.objects.create(name="lost")
+        with contextlib.suppress(ValueError), transaction.atomic(savepoint=False):
+            raise ValueError
+        return HttpResponse("stored")
+
+    acts["now"] = act
+    assert client.post("/act").status_code == 500
+    assert not Tag.objects.exists()
 
 
 @transactional
