@@ -41,7 +41,10 @@ class Load:
         self.end = time.monotonic() + seconds
         self.answers, self.counted, self.labels, self.secrets = Counter(), 0, set(), 0
         self.wrong = []
-        self.public = ArticleFactory(audience=Audience.everyone(), section=world.section)
+        # Two: a label changes the version of its article.
+        self.public, self.labelled = (
+            ArticleFactory(audience=Audience.everyone(), section=world.section) for _ in range(2)
+        )
         self.file = AttachmentFactory(article=world.articles["tag"], content=FILE.encode())
         self.admin, self.person = PersonFactory(role="admin"), PersonFactory(verified=True)
         self.session = session_of(self.admin)
@@ -112,7 +115,7 @@ class Load:
         while self.goes_on():
             name = f"label {number}"
             body = {"label": {"name": name}}
-            address = f"articles/{self.public.pk}/labels.json"
+            address = f"articles/{self.labelled.pk}/labels.json"
             if self.call("POST", address, body, expected={200, 201, 503}).status != 503:
                 self.labels.add(name)
                 number += 1
@@ -189,7 +192,7 @@ def goes_well(load, tally):
     )
     assert not load.wrong
     assert load.counted and load.stored() == load.counted
-    assert load.labels and load.labels <= {each.name for each in load.public.labels.all()}
+    assert load.labels and load.labels <= {each.name for each in load.labelled.labels.all()}
     assert load.secrets and load.answers[200]
     assert not open_transactions()
     tally["requests under mixed load"] += load.answers.total()
