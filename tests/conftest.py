@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.test import Client, TestCase
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tests.committing_client import CommittingClient
 from tests.web_server import Web
 
 # `make test` is the same every time; `make fuzz` looks for what it has not seen.
@@ -131,14 +131,6 @@ def environment():
     else:
         url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
     return os.environ | {"DATABASE_URL": url, "TEST_DATA_DIR": str(settings.DATA_DIR)}
-
-
-class CommittingClient(Client):
-    """Does what a request does on commit, also in a test whose transaction is rolled back."""
-
-    def request(self, **request):
-        with TestCase.captureOnCommitCallbacks(execute=True):
-            return super().request(**request)
 
 
 @pytest.fixture

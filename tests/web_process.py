@@ -6,6 +6,7 @@ that fail for no broken build prove nothing. `X-Worker` of the answer is the pro
 
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -236,10 +237,22 @@ def limit_the_disk():
         really(*args)
 
 
+def end_with_the_tests():
+    """Stop gunicorn when the process that started it is gone, however it ended."""
+    arbiter = os.getpid()
+
+    def wait():
+        sys.stdin.buffer.read()
+        os.kill(arbiter, signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def make_application():
     """The WSGI application around the real one."""
     from django.core.wsgi import get_wsgi_application
 
+    end_with_the_tests()
     site = get_wsgi_application()
     break_caches()
     break_snapshot()

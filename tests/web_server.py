@@ -67,7 +67,12 @@ class Web:
         }
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, env=environment | known | more, cwd=ROOT, stdout=log, stderr=log
+                command,
+                env=environment | known | more,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
             )
         self.pool = ThreadPoolExecutor(16)
         self._wait_until_it_answers()
@@ -122,6 +127,7 @@ class Web:
         """End it with its workers."""
         self.pool.shutdown()
         self.process.terminate()
+        self.process.stdin.close()
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
