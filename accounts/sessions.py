@@ -6,12 +6,25 @@ one when the password was changed elsewhere, allauth when a verification link is
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.sessions.backends import db
 from django.db import router, transaction
+from django.db.models.functions import Now
 
 
 class SessionStore(db.SessionStore):
-    """Forgets a session at once and deletes its row after the transaction."""
+    """Forgets a session at once and deletes its row after the transaction.
+
+    Whether it has expired is said by the database's clock, which all processes share.
+    """
+
+    def _get_session_from_db(self) -> Any:
+        in_force = self.model.objects.filter(expire_date__gt=Now())
+        found = in_force.filter(session_key=self.session_key).first()
+        if found is None:
+            self._session_key = None
+        return found
 
     def flush(self) -> None:
         """End the session; whoever holds its key has none as soon as the request is answered."""

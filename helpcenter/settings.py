@@ -112,7 +112,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         # Readers and the one writer do not wait for each other; a writer waits for its turn.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        "timeout": 20,
+        "timeout": 10,
     }
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
@@ -297,6 +297,12 @@ SEGMENTS = {
         # End users inherit the tags of their organizations, staff do not.
         "tag": ["tags__name", ("organizations__tags__name", Q(role="end_user"))],
         "language": ["language"],
+    },
+    # Each of them ends before gunicorn would end the worker, after 30 seconds.
+    "TIMEOUTS": {
+        "statement_timeout": f"{env.int('STATEMENT_TIMEOUT', default=20)}s",
+        "lock_timeout": f"{env.int('LOCK_TIMEOUT', default=5)}s",
+        "idle_in_transaction_session_timeout": "60s",
     },
     # As at Zendesk, `any` and `all` conditions on organizations do not limit staff.
     "END_USER_ATTRIBUTES": ["organization"],

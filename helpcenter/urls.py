@@ -8,7 +8,7 @@ from django.views import defaults
 
 from . import viewing, views
 from .api.documentation import BrowsableView, SchemaView
-from .api.errors import page_or_json
+from .api.errors import or_unavailable, page_or_json, unavailable_page
 
 
 class PublicId:
@@ -53,7 +53,11 @@ urlpatterns = [
 handler400 = page_or_json(400, "BadRequest", "The request cannot be read", defaults.bad_request)
 handler403 = page_or_json(403, "Forbidden", "Forbidden", defaults.permission_denied)
 handler404 = page_or_json(404, "InvalidEndpoint", "Not found", defaults.page_not_found)
-handler500 = page_or_json(500, "InternalError", "Something is wrong here", defaults.server_error)
+handler500 = or_unavailable(
+    page_or_json(500, "InternalError", "Something is wrong here", defaults.server_error)
+)
+# What segments.snapshot answers while the database cannot.
+handler503 = page_or_json(503, "ServiceUnavailable", "Try again in a moment.", unavailable_page)
 
 if settings.DEMO:
     from .demo import sign_in

@@ -7,9 +7,9 @@ they are shown is what both may see. Each time is recorded as a `Viewing`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -113,12 +113,19 @@ def seen_in(request: Any) -> Seen | None:
 
 
 def _seen_by_state(request: Any, state: Any) -> Seen | None:
-    if not isinstance(state, dict) or state.get("until", 0) < time.time():
+    if not isinstance(state, dict) or not _is_in_force(state.get("record")):
         return None
     real = request.user
     if not real.is_authenticated or str(real.pk) != state.get("by"):
         return None
     return seen_by(viewer_for(real), state.get("person"), state.get("profile"))
+
+
+def _is_in_force(record: Any) -> bool:
+    """The viewing has not ended, by the database's clock, which all processes share."""
+    began = Now() - timedelta(seconds=LASTS)
+    rows = Viewing.objects.filter(ended_at=None, started_at__gt=began)
+    return isinstance(record, int) and rows.filter(pk=record).exists()
 
 
 def seen_by(real: Viewer, person: Any, profile: Any) -> Seen | None:
@@ -265,7 +272,6 @@ def choose(request: HttpRequest) -> HttpResponse:
         "by": str(request.user.pk),
         "person": str(person.pk) if person else None,
         "profile": profile,
-        "until": time.time() + LASTS,
         "record": record.pk,
     }
     return HttpResponseRedirect(reverse("hc"))

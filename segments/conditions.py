@@ -6,6 +6,7 @@ compare them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from django.utils.translation import gettext_lazy
 
 from .attributes import Attribute, Person, among_any, attributes, staff
 from .phrases import joined
+
+logger = logging.getLogger("segments")
 
 
 class Operator(NamedTuple):
@@ -87,7 +90,12 @@ class Condition:
             return False
         if self.skips_staff and person.is_staff:
             return True
-        return OPERATORS[self.operator].holds(self.values, person.has(self.attribute))
+        try:
+            return OPERATORS[self.operator].holds(self.values, person.has(self.attribute))
+        except Exception:
+            # One broken condition denies; it does not take the whole site with it.
+            logger.exception("The condition %s cannot be decided, so it holds for nobody.", self)
+            return False
 
     def people(self) -> Q:
         """Everyone who passes, as a Q over the user model."""

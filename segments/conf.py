@@ -16,6 +16,8 @@ DEFAULTS: dict[str, Any] = {
     "END_USER_ATTRIBUTES": [],
     # For sentences and forms: attribute name -> {"label": …, "any": "tagged %s", "all": …, …}.
     "WORDS": {},
+    # PostgreSQL's setting -> time, for what a request asks: {"statement_timeout": "20s"}.
+    "TIMEOUTS": {},
     # URL name (* allowed) -> "public", "filtered", "staff" or "signed-in". None: not checked.
     "URLS": None,
 }

@@ -14,7 +14,6 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.db import DatabaseError
 
 from . import conditions, snapshot
 from .attributes import Person, attributes, read_person
@@ -141,7 +140,7 @@ def _keys(rule: Rule) -> list[list[tuple[str, Any]]]:
     ]
 
 
-class RulesUnavailable(DatabaseError):
+class RulesUnavailable(snapshot.Unavailable):
     """The rules could not be read, so nobody may see anything."""
 
 

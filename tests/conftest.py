@@ -1,6 +1,7 @@
 """What every test has: the parts of the suite, Hypothesis profiles, counts, second processes."""
 
 import os
+import random
 import shutil
 from collections import Counter
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from django.conf import settings
 from django.db import connection
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+
+from tests.committing_client import CommittingClient
+from tests.web_server import Web
 
 # `make test` is the same every time; `make fuzz` looks for what it has not seen.
 for profile, options in {
@@ -35,6 +39,12 @@ def pytest_addoption(parser):
         default="all",
         help="all (but fuzz), all without browser tests, only browser tests, only fuzz tests",
     )
+    parser.addoption(
+        "--fuzz-seconds",
+        type=float,
+        default=0,
+        help="how long the fuzz tests with `budget` may take together; with 0 they are left out",
+    )
 
 
 def pytest_configure(config):
@@ -56,12 +66,15 @@ def pytest_collection_modifyitems(config, items):
     def part_of(item):
         return next((part for part in ("fuzz", "browser") if part in item.keywords), "plain")
 
+    def is_wanted(item):
+        if "once" in item.keywords and connection.vendor != "sqlite":
+            return False
+        has_budget = "budget" in item.fixturenames
+        return part_of(item) in wanted and (not has_budget or config.option.fuzz_seconds > 0)
+
     wanted = {"all": {"plain", "browser"}}.get(config.option.part, {config.option.part})
-    if connection.vendor != "sqlite":
-        config.hook.pytest_deselected(items=[item for item in items if "once" in item.keywords])
-        items[:] = [item for item in items if "once" not in item.keywords]
-    config.hook.pytest_deselected(items=[item for item in items if part_of(item) not in wanted])
-    items[:] = [item for item in items if part_of(item) in wanted]
+    config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
+    items[:] = [item for item in items if is_wanted(item)]
     items.sort(key=lambda item: part_of(item) == "browser")
 
 
@@ -69,6 +82,19 @@ def pytest_collection_modifyitems(config, items):
 def tally(request):
     """A Counter of what the tests compared, printed at the end of the run: tally["pairs"] += 1."""
     return request.config.stash[TALLY]
+
+
+@pytest.fixture
+def budget(request):
+    """How many seconds a test of `make fuzz` may take: its share of --fuzz-seconds."""
+    users = [item for item in request.session.items if "budget" in item.fixturenames]
+    return request.config.option.fuzz_seconds / len(users)
+
+
+@pytest.fixture
+def chance(request):
+    """A random.Random: the same in every `make test`, from the printed seed in `make fuzz`."""
+    return random.Random(request.config.getoption("--hypothesis-seed") or 0)
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -79,12 +105,38 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture
 def process_env(transactional_db):
     """The environment for another process that works on the tests' database and files."""
+    return environment()
+
+
+@pytest.fixture(scope="session")
+def running_web(django_db_setup, django_db_blocker):
+    """One site (tests/web_server.py) for all tests; whatever it remembers is from before each."""
+    with django_db_blocker.unblock():
+        started = Web(environment())
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def web(running_web, transactional_db):
+    """The running site on an empty database."""
+    return running_web
+
+
+def environment():
+    """The same, for what lives longer than a test."""
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         url = f"sqlite:///{name}"
     else:
         url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
     return os.environ | {"DATABASE_URL": url, "TEST_DATA_DIR": str(settings.DATA_DIR)}
+
+
+@pytest.fixture
+def client():
+    """A browser without a session."""
+    return CommittingClient()
 
 
 # The cast: who they are, in one sentence each.

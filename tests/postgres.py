@@ -32,41 +32,69 @@ class PostgresUnavailable(Exception):
     """Why there is no server, for the person who reads the output."""
 
 
-@contextmanager
-def postgres(programs: Path | None = None) -> Iterator[str]:
-    """The DATABASE_URL of a new server, which is stopped and removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="helpcenter-pg-"))
-    server = None
-    try:
-        if programs is None:
-            programs = wheel_programs(folder)
-        identity = unprivileged(folder)
+class Server:
+    """A server in a folder of its own; `url` is its DATABASE_URL."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self.programs, self.folder = programs, folder
+        self.identity = unprivileged(folder)
+        self.process: subprocess.Popen | None = None
+        self.url = f"postgres://helpcenter_test@/helpcenter?host={folder}"
         run(
             [programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust"]
             + ["--encoding=UTF8", f"--locale={LOCALE}", "--no-sync"],
-            identity,
+            self.identity,
         )
+
+    def start(self) -> None:
+        """Return once it answers."""
         options = [f"--{name}={value}" for name, value in FAST.items()]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", folder / "data", "-k", folder, "-h", "", *options],
+        folder = self.folder
+        with (folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", folder / "data", "-k", folder, "-h", ""]
+                + options,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
                 start_new_session=True,  # Ctrl-C stops the tests first, the server after them
-                **identity,
+                **self.identity,
             )
-        wait_until_ready(server, programs, folder)
-        yield f"postgres://helpcenter_test@/helpcenter?host={folder}"
+        wait_until_ready(self.process, self.programs, folder)
+
+    def stop(self) -> None:
+        """End it at once; what was committed is stored."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+@contextmanager
+def new_server(programs: Path | None = None) -> Iterator[Server]:
+    """A new server with the tests' role and database, stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="helpcenter-pg-"))
+    server = None
+    try:
+        server = Server(programs or wheel_programs(folder), folder)
+        server.start()
+        run([*psql(server.programs, folder), "-v", "ON_ERROR_STOP=1"], {}, ROLES)
+        yield server
     finally:
         if server:
-            server.send_signal(signal.SIGINT)
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
+            server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres(programs: Path | None = None) -> Iterator[str]:
+    """The DATABASE_URL of a new server."""
+    with new_server(programs) as server:
+        yield server.url
 
 
 def wheel_programs(folder: Path) -> Path:
@@ -108,17 +136,21 @@ def unprivileged(folder: Path) -> dict:
     return {"user": "nobody", "extra_groups": []}
 
 
-def wait_until_ready(server: subprocess.Popen, programs: Path, folder: Path) -> None:
-    """Return once the server answers and has the tests' role and database."""
-    psql = [programs / "psql", "-h", folder, "-U", "postgres", "-d", "postgres", "-X", "-q"]
+def psql(programs: Path, folder: Path) -> list:
+    """The command that speaks to the server in the folder as its administrator."""
+    return [programs / "psql", "-h", folder, "-U", "postgres", "-d", "postgres", "-X", "-q"]
+
+
+def wait_until_ready(process: subprocess.Popen, programs: Path, folder: Path) -> None:
+    """Return once the server answers."""
     deadline = time.monotonic() + 60
-    while subprocess.run([*psql, "-c", ""], capture_output=True).returncode != 0:
-        if server.poll() is not None or time.monotonic() > deadline:
+    ask = [*psql(programs, folder), "-c", ""]
+    while subprocess.run(ask, capture_output=True).returncode != 0:
+        if process.poll() is not None or time.monotonic() > deadline:
             raise PostgresUnavailable(
                 f"PostgreSQL did not start:\n{(folder / 'log').read_text(errors='replace')}"
             )
         time.sleep(0.1)
-    run([*psql, "-v", "ON_ERROR_STOP=1"], {}, ROLES)
 
 
 def run(command: list, identity: dict, stdin: str = "") -> None:

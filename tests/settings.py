@@ -22,8 +22,10 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file: an in-memory database would be invisible to live servers and second processes.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
     DATABASES["default"]["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+    if wait := os.environ.get("TEST_SQLITE_TIMEOUT"):
+        DATABASES["default"]["OPTIONS"]["timeout"] = int(wait)
 else:
     # Its own name, because two runs may share one server (DATABASE_URL).
     DATABASES["default"]["TEST"] = {"NAME": f"test_helpcenter_{secrets.token_hex(4)}"}
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    DATABASES["default"]["CONN_MAX_AGE"] = int(os.environ.get("TEST_CONN_MAX_AGE", 0))
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

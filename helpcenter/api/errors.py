@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +10,13 @@ from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import connection, transaction
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from segments.models import StaleSegment
-from segments.snapshot import SAFE_METHODS
+from segments.snapshot import SAFE_METHODS, is_outage, unavailable
 
 NOT_FOUND = {"error": "RecordNotFound", "description": "Not found"}
 FORBIDDEN = {
@@ -166,5 +168,20 @@ def page_or_json(status_code: int, error: str, description: str, page: Any) -> A
         if request.path_info.startswith("/api/"):
             return JsonResponse({"error": error, "description": description}, status=status_code)
         return page(request, *args, **kwargs)
+
+    return handler
+
+
+def unavailable_page(request: HttpRequest) -> HttpResponse:
+    """The page that asks to try again. It needs neither the visitor nor the database."""
+    return HttpResponse(render_to_string("503.html"), status=503)
+
+
+def or_unavailable(page: Any) -> Any:
+    """A handler500 that says 503 of an outage, wherever in the request it showed."""
+
+    def handler(request: HttpRequest) -> Any:
+        # Django calls it while it handles the error.
+        return unavailable(request) if is_outage(sys.exc_info()[1]) else page(request)
 
     return handler

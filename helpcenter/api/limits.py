@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from allauth.account.adapter import get_adapter
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from helpcenter.models import RateCounter
+from segments.snapshot import is_outage, unavailable
 
 from .authentication import credentials_of, find_token
 
@@ -46,12 +47,10 @@ def rate_limit(get_response: Handler) -> Handler:
         try:
             key, limit = caller_of(request)
             count, seconds_left = count_request(key)
-        except DatabaseError:
-            return JsonResponse(
-                {"error": "ServiceUnavailable", "description": "Try again in a moment."},
-                status=503,
-                headers={"Retry-After": "1"},
-            )
+        except Error as error:
+            if not is_outage(error):
+                raise
+            return unavailable(request)
         response = refusal(seconds_left) if count > limit else get_response(request)
         response.headers["X-Rate-Limit"] = str(limit)
         response.headers["X-Rate-Limit-Remaining"] = str(max(0, limit - count))

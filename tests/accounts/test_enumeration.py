@@ -7,11 +7,11 @@ import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.cache import cache
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
+from tests.committing_client import CommittingClient
 from tests.factories_people import PASSWORD, PersonFactory
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def work(monkeypatch):
 
     def work(route, **data):
         hashes.clear()
-        client = Client()
+        client = CommittingClient()
         with CaptureQueriesContext(connection) as queries:
             response = client.post(reverse(route), data)
         page = response.content.decode()

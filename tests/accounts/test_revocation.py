@@ -8,6 +8,7 @@ from knox.models import get_token_model
 
 from accounts.models import User
 from segments import triggers
+from tests.committing_client import CommittingClient
 from tests.factories_people import PASSWORD, PersonFactory
 
 pytestmark = pytest.mark.django_db
@@ -130,7 +131,7 @@ def test_who_changes_the_password_stays_signed_in_there_only(maria):
 
 def test_a_reset_ends_what_a_thief_has(maria, mailoutbox):
     session, token = in_a_session(maria), with_a_token(maria)
-    client = Client()
+    client = CommittingClient()
     client.post(reverse("account_reset_password"), {"email": maria.email})
     link = mailoutbox[0].body.partition("http://testserver")[2].split()[0]
     form = client.get(link, follow=True).redirect_chain[-1][0]
