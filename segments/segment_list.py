@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,7 @@ from .models import (
     read_together,
 )
 from .phrases import counted
+from .querysets import Among
 from .recollection import Said, in_words
 from .wording import kind_of, sentences_of
 
@@ -172,13 +173,20 @@ def _key(segment: Segment) -> str:
 
 def uses_by_kind(segments: Iterable[Segment]) -> dict[Any, list[Use]]:
     """Segment id -> what has an audience that names it, one query for each kind."""
-    ids = [segment.pk for segment in segments]
+    named_by: dict[Any, list[Any]] = defaultdict(list)
+    links = AudienceSegment.objects.filter(segment__in=[segment.pk for segment in segments])
+    for audience, segment in links.values_list("audience_id", "segment_id"):
+        named_by[audience].append(segment)
     found: dict[Any, list[Use]] = defaultdict(list)
     for each in audience_fields():
-        # The base manager: this page is for admins, who see everything.
-        rows = each.model._base_manager.filter(**{f"{each.name}__links__segment__in": ids})
-        path = f"{each.name}__links__segment"
-        for pk, count in rows.order_by().values_list(path).annotate(Count("pk")):
+        counts: Counter[Any] = Counter()
+        # The base manager: this page is for admins, who see everything. By audience, which an
+        # index counts; through the links each row would be read once for each of its segments.
+        rows = each.model._base_manager.filter(Among(f"{each.name}_id", named_by))
+        for audience, count in rows.order_by().values_list(f"{each.name}_id").annotate(Count("pk")):
+            for segment in named_by[audience]:
+                counts[segment] += count
+        for pk, count in counts.items():
             found[pk].append(Use(kind_of(each.model, each.name, count), count, _address(each, pk)))
     return found
 
