@@ -139,6 +139,45 @@ def test_static_files_are_kept_under_hashed_names_only(settings, tmp_path):
     assert said["site.css"] == "max-age=0, public"
 
 
+# What a cache that looks at the end of an address takes for a file.
+ENDINGS = [".css", ".js", ".png", "/x.css", "/.css", ";x.css", "%2fx.css", "%3bx.css", "%0ax.css"]
+ENDINGS += ["%3fx.css", "%23x.css", "/..%2fx.css", "%2e%2e%2fstatic%2fx.css", "-x.css", "/x.woff2"]
+
+
+@pytest.mark.django_db
+def test_no_page_answers_at_an_address_that_ends_like_a_file(client, cast):
+    """Not to the admin either, who sees all: a cache would keep it for everybody."""
+    client.force_login(cast["ada"])
+    article = ArticleFactory()
+    attachment = AttachmentFactory(article=article, name="plan.png")
+    things = [article.section.category, article.section, article]
+    for thing in things:
+        thing.words = thing.translations.get()
+    pages = [
+        "/hc/en-us",
+        *(thing.address("en-us") for thing in things),
+        *(f"/hc/en-us/{type(thing)._meta.verbose_name_plural}/{thing.pk}" for thing in things),
+        "/hc/en-us/search",
+        attachment.address(),
+        f"/api/v2/help_center/articles/{article.pk}",
+        "/api/v2/users/me.json",
+        "/api/v2/help_center/sessions",
+        "/accounts/email",
+        "/accounts/logout",
+        "/admin",
+        f"/admin/accounts/user/{cast['maria'].pk}/change",
+        "/view-as",
+    ]
+    wrong = []
+    for page in pages:
+        assert client.get(page, follow=True).status_code == 200, page
+        for ending in ENDINGS:
+            answer = client.get(page + ending)
+            if answer.status_code not in (400, 404):
+                wrong.append((page + ending, answer.status_code, answer.headers.get("Location")))
+    assert wrong == []
+
+
 # Through nginx ------------------------------------------------------------------------------------
 
 

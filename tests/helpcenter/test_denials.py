@@ -4,6 +4,7 @@ import logging
 import re
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -121,6 +122,20 @@ def test_a_wrong_token_and_a_wrong_password(cast, denied):
     assert token.endswith("status=401 rule=credentials") and "who=visitor" in token
     assert "what=sign-in method=POST status=401 rule=credentials" in password
     assert "maria" not in password and PASSWORD not in password
+
+
+def test_too_many_requests(cast, denied, settings):
+    settings.API_REQUESTS_PER_MINUTE = {"token": 1, "address": 0}
+    Client().get("/api/v2/users/me.json")
+    assert denied() == [
+        "denied who=visitor from=127.0.0.1 what=api method=GET status=429 rule=rate"
+    ]
+    cache.clear()
+    data = {"email": "maria@example.com"}
+    for _ in range(6):
+        Client().post(reverse("account_reset_password"), data)
+    (line,) = denied()
+    assert line.endswith("what=account_reset_password method=POST status=429 rule=rate")
 
 
 def test_whoever_views_as_somebody_is_named(things, cast, denied):
