@@ -152,6 +152,7 @@ def test_nothing_is_logged_for_addresses_that_lead_nowhere(cast, denied):
     assert denied() == []
 
 
+@pytest.mark.once
 def test_no_line_holds_words(cast, shown, denied, tally):  # noqa: F811
     """The walk of all addresses, which hold the words themselves: none gets into the log."""
     # One of each shape.
