@@ -15,7 +15,7 @@ from typing import Any
 from allauth.account.adapter import get_adapter
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
@@ -41,7 +41,7 @@ def log_denials(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Any:
         if request.resolver_match is not None and is_denial(request, response):
             model, pk = asked_for(request.resolver_match)
             what = f"{model._meta.label} {pk}" if model else request.resolver_match.view_name
-            _log(request, what, response.status_code, _rule(request, response, model, pk))
+            log_denial(request, what, response.status_code, _rule(request, response, model, pk))
         return response
 
     return middleware
@@ -49,7 +49,7 @@ def log_denials(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Any:
 
 def is_denial(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Whether this answer refuses something, or asks to sign in first."""
-    if response.status_code in (401, 403, 404):
+    if response.status_code in (401, 403, 404, 429):
         return True
     # Whoever signs in there comes back. (The admin's own sign-in page leads on to ours.)
     logins = (reverse("account_login"), reverse("admin:login"))
@@ -77,7 +77,7 @@ def asked_for(match: Any) -> tuple[Any, int | None]:
 
 def _rule(request: HttpRequest, response: HttpResponseBase, model: Any, pk: int | None) -> str:
     """The rule that refused, as far as one look at the thing itself tells."""
-    by_status = {302: "sign-in", 401: "credentials", 403: "permission"}
+    by_status = {302: "sign-in", 401: "credentials", 403: "permission", 429: "rate"}
     if response.status_code in by_status:
         return by_status[response.status_code]
     if model is None or not issubclass(model, InheritsAudience):
@@ -86,7 +86,7 @@ def _rule(request: HttpRequest, response: HttpResponseBase, model: Any, pk: int 
         return "unknown"
     try:
         return _first_obstacle(request.user, model, pk)
-    except DatabaseError:
+    except Error:
         return "unknown"
 
 
@@ -111,10 +111,11 @@ def _first_obstacle(user: Any, model: Any, pk: int | None) -> str:
 def log_failed_sign_in(request: HttpRequest | None = None, **kwargs: Any) -> None:
     """A line for wrong credentials. What was typed may be a password: it is not logged."""
     if request is not None:
-        _log(request, "sign-in", 401, "credentials")
+        log_denial(request, "sign-in", 401, "credentials")
 
 
-def _log(request: Any, what: str, status: int, rule: str) -> None:
+def log_denial(request: Any, what: str, status: int, rule: str) -> None:
+    """The line itself. Whoever calls it for `what` sees to it that this names no words."""
     method = request.method if request.method in METHODS else "other"
     words = "denied who=%s from=%s what=%s method=%s status=%s rule=%s"
     logger.info(words, _who(request), _address(request), what, method, status, rule)

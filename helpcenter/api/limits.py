@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
+from helpcenter.denials import log_denial
 from helpcenter.models import RateCounter
 from segments.snapshot import is_outage, unavailable
 
@@ -51,7 +52,11 @@ def rate_limit(get_response: Handler) -> Handler:
             if not is_outage(error):
                 raise
             return unavailable(request)
-        response = refusal(seconds_left) if count > limit else get_response(request)
+        if count > limit:
+            log_denial(request, "api", 429, "rate")
+            response = refusal(seconds_left)
+        else:
+            response = get_response(request)
         response.headers["X-Rate-Limit"] = str(limit)
         response.headers["X-Rate-Limit-Remaining"] = str(max(0, limit - count))
         return response

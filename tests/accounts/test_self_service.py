@@ -12,7 +12,7 @@ from segments.checks import walk_urls
 from tests.factories_content import ArticleFactory
 from tests.factories_people import OrganizationFactory, TagFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 # What changes whenever somebody signs in or writes anything.
 RESTLESS = {"last_login", "updated_at"}
 

@@ -12,7 +12,7 @@ from segments.models import Audience
 from tests.factories_content import ArticleFactory
 from tests.test_exits import addresses, client_of, hide_something, shown  # noqa: F401
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 VIDEOS = " ".join(f"https://{host}" for host in settings.VIDEO_HOSTS)
 PAGE = {
     "default-src": "'none'",

@@ -4,6 +4,7 @@ import logging
 import re
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -123,6 +124,20 @@ def test_a_wrong_token_and_a_wrong_password(cast, denied):
     assert "maria" not in password and PASSWORD not in password
 
 
+def test_too_many_requests(cast, denied, settings):
+    settings.API_REQUESTS_PER_MINUTE = {"token": 1, "address": 0}
+    Client().get("/api/v2/users/me.json")
+    assert denied() == [
+        "denied who=visitor from=127.0.0.1 what=api method=GET status=429 rule=rate"
+    ]
+    cache.clear()
+    data = {"email": "maria@example.com"}
+    for _ in range(6):
+        Client().post(reverse("account_reset_password"), data)
+    (line,) = denied()
+    assert line.endswith("what=account_reset_password method=POST status=429 rule=rate")
+
+
 def test_whoever_views_as_somebody_is_named(things, cast, denied):
     client = client_of(cast["ada"])
     client.post("/view-as/", {"person": cast["dan"].email})
@@ -137,6 +152,7 @@ def test_nothing_is_logged_for_addresses_that_lead_nowhere(cast, denied):
     assert denied() == []
 
 
+@pytest.mark.once
 def test_no_line_holds_words(cast, shown, denied, tally):  # noqa: F811
     """The walk of all addresses, which hold the words themselves: none gets into the log."""
     # One of each shape.
