@@ -384,6 +384,12 @@ def places(hidden):
     return [*found, *_with_queries(hidden)]
 
 
+def page_addresses(hidden):
+    """The addresses of all pages, the API's left out."""
+    pages = [each for each in places(hidden) if not each.route.lstrip("/").startswith("api/v2/")]
+    return [address for place in pages for address in place.addresses]
+
+
 def _arguments(name, route, pattern, hidden):
     """All combinations of arguments to call a page with; fails for arguments it does not know."""
     wanted = frozenset(set(pattern.pattern.converters) or set(pattern.pattern.regex.groupindex))

@@ -1,8 +1,12 @@
 """docs/surfaces.md: complete, and as the tests say."""
 
+import ast
+
 import pytest
 
 from tests import surfaces
+
+pytestmark = pytest.mark.once
 
 
 def test_every_surface_is_watched_or_cannot_exist():
@@ -19,7 +23,5 @@ def test_the_page_is_as_the_tests_say():
     ("text", "found"), [("surface(3, 4)", [3, 4]), ("fuzz", []), ("surface", [])]
 )
 def test_marks_are_read_from_the_sources(text, found):
-    import ast
-
     (function,) = ast.parse(f"@pytest.mark.{text}\ndef test_x(): pass").body
     assert list(surfaces._channels(function)) == found

@@ -19,6 +19,7 @@ from segments import view_checks
 from segments.admin import RestrictedAdmin, VisibleChoices
 from segments.rest_framework import VisibleToViewerField, VisibleToViewerFilter
 
+pytestmark = pytest.mark.once
 FILTER = [VisibleToViewerFilter]
 
 
