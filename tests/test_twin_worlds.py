@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from django.db import connection
 from django.db.models import F
 from django.db.models.expressions import RawSQL
 
@@ -71,9 +70,9 @@ class AlphaBeta(twins.TwinWorld):
         return ["alpha beta"]
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="bm25() is SQLite's")
+@pytest.mark.once
 def test_a_ranking_that_counts_hidden_rows_is_found(compare, monkeypatch):
-    """The positive control: the ranking of FTS5 knows how rare a word is among all rows."""
+    """The positive control, where there is a bm25(): the ranking of FTS5 knows how rare a word is among all rows."""
     plain = search.search
 
     def ranked(translations, query):
