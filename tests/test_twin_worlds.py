@@ -72,7 +72,7 @@ class AlphaBeta(twins.TwinWorld):
 
 @pytest.mark.once
 def test_a_ranking_that_counts_hidden_rows_is_found(compare, monkeypatch):
-    """The positive control, where there is a bm25(): the ranking of FTS5 knows how rare a word is among all rows."""
+    """The positive control: the ranking of FTS5 knows how rare a word is among all rows."""
     plain = search.search
 
     def ranked(translations, query):
