@@ -279,6 +279,7 @@ class ArticleAdmin(ContentAdmin):
 class ArchivedArticleAdmin(admin.ModelAdmin):
     """What was archived: for admins, to restore or to delete for good."""
 
+    who_sees = "admins"
     list_display = ["__str__", "archived_at"]
     search_fields = ["translations__title"]
     actions = ["restore"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
+from django.contrib.admin import apps as admin
 from django.core.checks import CheckMessage, Error, register
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
@@ -21,9 +22,17 @@ def check_demo(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [Error("DEMO is on: every visitor can sign in as anybody.", id="helpcenter.E001")]
 
 
+class AdminSiteConfig(admin.AdminConfig):
+    """Django's admin, with the site of this project."""
+
+    default = False
+    default_site = "helpcenter.admin_site.HelpCenterAdminSite"
+
+
 class HelpCenterConfig(AppConfig):
     """Categories, sections, articles and the pages that show them."""
 
+    default = True
     name = "helpcenter"
     verbose_name = gettext_lazy("Help center")
     default_auto_field = "django.db.models.BigAutoField"

@@ -28,6 +28,7 @@ from .querysets import (
     AttachmentQuerySet,
     CategoryQuerySet,
     HelpCenterQuerySet,
+    LabelQuerySet,
     SectionQuerySet,
     ShelfTranslationQuerySet,
     UnarchivedQuerySet,
@@ -365,6 +366,8 @@ class Label(models.Model):
     name = models.CharField(gettext_lazy("name"), max_length=200, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[Any] = LabelQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Self
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
 from segments import snapshot
 from segments.querysets import Among, RestrictedQuerySet, editable_ids, visible_ids
@@ -127,6 +129,29 @@ class AttachmentQuerySet(UnarchivedQuerySet):
             return rows
         # Without an article there is no parent that could hide the file.
         return rows.filter(Q(article__isnull=False) | Q(uploaded_by=viewer.pk or 0))
+
+
+class LabelQuerySet(QuerySet[Any]):
+    """Labels. They grant nothing, and say what the articles are about that have them."""
+
+    def visible_to(self, user: Any) -> Self:
+        """The labels of articles that `user` may see; all of them for admins."""
+        if viewer_for(user, self.db).is_admin:
+            return self.all()
+        articles = self.model._meta.get_field("articles").related_model.objects.using(self.db)
+        return self.filter(Exists(articles.visible_to(user).filter(labels=OuterRef("pk"))))
+
+    def called(self, names: Iterable[str], user: Any) -> Self:
+        """The labels with these names, for `user` to put on an article; new names become labels.
+
+        One that only hidden articles have is from now on as new as if there had been none.
+        """
+        names = list(names)
+        self.bulk_create([self.model(name=name) for name in names], ignore_conflicts=True)
+        found = self.filter(name__in=names)
+        known = list(found.visible_to(user).values_list("pk", flat=True))
+        found.exclude(pk__in=known).update(created_at=timezone.now(), updated_at=timezone.now())
+        return found
 
 
 class WordsQuerySet(RestrictedQuerySet):

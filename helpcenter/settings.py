@@ -50,7 +50,7 @@ INSTALLED_APPS = [
     "segments",
     "allauth",
     "allauth.account",
-    "django.contrib.admin",
+    "helpcenter.apps.AdminSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

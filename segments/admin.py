@@ -54,13 +54,11 @@ class VisibleRawIdWidget(ForeignKeyRawIdWidget):
         return super().label_and_url_for_value(value) if seen else ("", "")
 
 
-class RestrictedAdmin(RefusesGracefully, ExplainsAccess, ChangesAudiences):
-    """Lists, shows, deletes and relates only what the viewer may see."""
+class VisibleChoices:
+    """For inlines and forms of the admin: related objects are chosen among the visible ones."""
 
-    def get_queryset(self, request: HttpRequest) -> Any:
-        """What this staff member may see: the list, the form, the history, actions and choices."""
-        rows: Any = super().get_queryset(request)
-        return rows.visible_to(request.user)
+    raw_id_fields: Any
+    admin_site: Any
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Only visible objects can be chosen, and posted."""
@@ -69,18 +67,28 @@ class RestrictedAdmin(RefusesGracefully, ExplainsAccess, ChangesAudiences):
             widget = VisibleRawIdWidget(db_field.remote_field, self.admin_site)
             widget.visible = kwargs["queryset"]
             kwargs.setdefault("widget", widget)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Only visible objects can be chosen, and posted."""
         self._limit(db_field, request, kwargs)
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
     def _limit(self, db_field: Any, request: HttpRequest, kwargs: dict[str, Any]) -> None:
         related = db_field.remote_field.model
-        if issubclass(related, InheritsAudience):
-            choices = kwargs.get("queryset", related._default_manager.all())
+        choices = kwargs.get("queryset", related._default_manager.all())
+        # Whatever knows who may see it, not only what has an audience itself.
+        if hasattr(choices, "visible_to"):
             kwargs["queryset"] = choices.visible_to(request.user)
+
+
+class RestrictedAdmin(VisibleChoices, RefusesGracefully, ExplainsAccess, ChangesAudiences):
+    """Lists, shows, deletes and relates only what the viewer may see."""
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """What this staff member may see: the list, the form, the history, actions and choices."""
+        rows: Any = super().get_queryset(request)
+        return rows.visible_to(request.user)
 
     def get_formset_kwargs(
         self, request: HttpRequest, obj: Any, inline: Any, prefix: str

@@ -17,7 +17,8 @@ class SegmentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, history, protection, triggers  # noqa: F401  (checks registers itself)
+        # The checks register themselves.
+        from . import checks, history, protection, triggers, view_checks  # noqa: F401
 
         if history.history_triggers not in triggers.providers:
             triggers.providers.append(history.history_triggers)

@@ -18,7 +18,8 @@ DEFAULTS: dict[str, Any] = {
     "WORDS": {},
     # PostgreSQL's setting -> time, for what a request asks: {"statement_timeout": "20s"}.
     "TIMEOUTS": {},
-    # URL name (* allowed) -> "public", "filtered", "staff" or "signed-in". None: not checked.
+    # URL name (* allowed) -> "public", "filtered", "staff" or "signed-in". None: not checked, and
+    # neither are REST views and the admin (view_checks.py).
     "URLS": None,
 }
 

@@ -626,6 +626,7 @@ def trials(web, world):
     return trials
 
 
+@pytest.mark.surface(44)
 def test_the_next_request_to_any_worker_obeys(trials, tally):
     some = trials()
     for what, way in CASES:

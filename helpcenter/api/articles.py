@@ -239,14 +239,9 @@ class ArticleSerializer(AudienceFields, serializers.Serializer):
                 setattr(instance, name, validated[name])
         instance.save()
         if "label_names" in validated:
-            set_labels(instance, validated["label_names"])
+            names = validated["label_names"]
+            instance.labels.set(Label.objects.called(names, self.context["request"].user))
         return instance
-
-
-def set_labels(article: Article, names: list[str]) -> None:
-    """Make these the labels of the article; new names become labels."""
-    Label.objects.bulk_create([Label(name=name) for name in names], ignore_conflicts=True)
-    article.labels.set(Label.objects.filter(name__in=names))
 
 
 # Lists --------------------------------------------------------------------------------------------
@@ -400,7 +395,8 @@ class ArticleEndpoint(Endpoint):
             article.translations.create(
                 **each, draft=draft, format="html", created_by=user, updated_by=user
             )
-        set_labels(article, data.get("label_names", []))
+        names = data.get("label_names", [])
+        article.labels.set(Label.objects.called(names, self.request.user))
         Subscription.objects.create(
             user_id=article.author_id or user.pk, article=article, locale=article.source_locale
         )

@@ -358,6 +358,7 @@ class PeopleEndpoint(Endpoint):
     """What endpoints about people have in common."""
 
     filter_backends: Any = [AllowListFilter]
+    who_sees = "staff, as at Zendesk; everybody themselves"
     default_per_page = 100
     invalid_envelope: Any = staticmethod(support_envelope)
 

@@ -61,6 +61,7 @@ class PermissionGroupEndpoint(Endpoint):
     singular, plural = "permission_group", "permission_groups"
     serializer_class = PermissionGroupSerializer
     filter_backends: Any = [AllowListFilter]
+    who_sees = "admins; other staff those that let them edit"
     allowed = {"list": staff, "retrieve": staff}
 
     def get_queryset(self) -> Any:

@@ -95,8 +95,10 @@ class SearchEndpoint(Endpoint):
     """Articles that contain every word, the best first; an editor finds drafts too."""
 
     singular, plural = "article", "results"
-    queryset = ArticleTranslation.objects.select_related("article").defer(
-        "body", "search_title", "search_text"
+    queryset = (
+        ArticleTranslation.objects.select_related("article")
+        .defer("body", "search_title", "search_text")
+        .order_by("article__position", "article_id", "locale")
     )
     serializer_class = ResultSerializer
     filterset_class = SearchFilter
@@ -116,7 +118,7 @@ class SearchEndpoint(Endpoint):
             rows = rows.filter(locale=locale)
         if params.get("query"):
             return full_text.search(rows, params["query"])
-        return rows.order_by("article__position", "article_id", "locale")
+        return rows
 
     def wanted_locale(self) -> str:
         """`*` for all; the default locale for one that is not enabled, as at Zendesk."""

@@ -30,6 +30,7 @@ class SessionEndpoint(Endpoint):
 
     serializer_class = SessionSerializer
     filter_backends: Any = []
+    who_sees = "everybody their own"
     allowed = {"retrieve": anybody}
 
     @extend_schema(responses={200: CurrentSessionSerializer})

@@ -355,6 +355,7 @@ class AnyTranslationEndpoint(Endpoint):
     singular, plural = "translation", "translations"
     serializer_class = TranslationSerializer
     filter_backends: Any = []
+    who_sees = "whoever sees the translation: get_object()"
     allowed = {"destroy": signed_in}
 
     def get_object(self) -> Any:

@@ -193,6 +193,7 @@ class SegmentEndpoint(Endpoint):
     serializer_class = SegmentSerializer
     filterset_class: Any = SegmentFilter
     filter_backends: Any = [AllowListFilter]
+    who_sees = "admins; other staff their own"
     allowed = {"list": staff, "applicable": staff, "retrieve": staff}
     sorts = {"id": "pk", "name": "name", "created_at": "created_at", "updated_at": "updated_at"}
     default_sort = "id"

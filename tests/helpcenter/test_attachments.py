@@ -104,6 +104,7 @@ def hidden(article, segment_of):
     return AttachmentFactory(article=article, content=PNG, name="plan.png")
 
 
+@pytest.mark.surface(46, 48)
 @pytest.mark.parametrize(
     ("name", "status"),
     [("visitor", 404), ("dan", 404), ("ines", 404), ("lena", 404), ("maria", 200), ("ada", 200)],
@@ -126,6 +127,7 @@ def test_a_file_of_a_draft_is_missing(client, article):
     assert sent(client, AttachmentFactory(article=draft)).status_code == 404
 
 
+@pytest.mark.surface(45)
 def test_another_name_is_another_file(client, article):
     attachment = AttachmentFactory(article=article, name="a.txt")
     address = attachment.address()
@@ -144,6 +146,7 @@ CONDITIONS = [
 ]
 
 
+@pytest.mark.surface(37, 38)
 @pytest.mark.parametrize("headers", CONDITIONS)
 @pytest.mark.parametrize("method", ["get", "head", "post", "options"])
 def test_the_permission_comes_before_everything_else(client, hidden, method, headers):
@@ -170,6 +173,7 @@ def test_validators_work_for_those_who_may_have_it(client, article):
     assert head["Content-Length"] == str(len(PNG))
 
 
+@pytest.mark.surface(45, 46, 47)
 def test_no_other_address_reaches_the_file(client, article, cast):
     attachment = AttachmentFactory(article=article, content=PNG, name="a.png")
     path = Path(attachment.file.path)

@@ -9,8 +9,9 @@ from django.test import Client
 
 from segments.checks import walk_urls
 from segments.models import Audience
+from tests import exits
 from tests.factories_content import ArticleFactory
-from tests.test_exits import addresses, client_of, hide_something, shown  # noqa: F401
+from tests.test_exits import shown  # noqa: F401
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 VIDEOS = " ".join(f"https://{host}" for host in settings.VIDEO_HOSTS)
@@ -83,12 +84,14 @@ def problems(response):
 
 def test_every_answer(cast, shown, tally):  # noqa: F811
     article = shown.pk
-    found = {re.sub(r"\d+", "", each): each for each in addresses(hide_something(shown))}
+    found = {
+        re.sub(r"\d+", "", each): each for each in exits.page_addresses(exits.hide_something(shown))
+    }
     for name, route, _pattern in walk_urls():
         if name.startswith("api:") and not name.endswith((".json", "-locale")):
             found[name] = "/" + re.sub(r"<\w+:(\w+)>", str(article), route)
     for name in ("visitor", "ada"):
-        client = client_of(cast[name])
+        client = exits.signed_in(cast[name])
         for address in found.values():
             response = client.get(address)
             tally["answers with a strict policy"] += 1

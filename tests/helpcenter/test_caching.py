@@ -52,6 +52,7 @@ def passed_through(**headers):
     return middleware.private_by_default(lambda request: response)(RequestFactory().get("/"))
 
 
+@pytest.mark.surface(42)
 @pytest.mark.parametrize(
     "said",
     [
@@ -79,6 +80,7 @@ def test_only_what_is_the_same_for_everybody_may_be_kept():
     assert passed_through(**same)["Cache-Control"] == "public, no-cache"
 
 
+@pytest.mark.surface(43)
 def test_a_cookie_makes_an_answer_somebodys():
     def view(request):
         response = HttpResponse(headers={"Cache-Control": "public, no-cache", "ETag": '"x"'})
@@ -116,6 +118,7 @@ def cached_views(text):
     return re.findall(r"\bcache_page\b|\b(?:Update|FetchFrom)?CacheMiddleware\b", text)
 
 
+@pytest.mark.surface(42, 44)
 def test_no_source_keeps_whole_pages():
     sources = [
         p for app in ("segments", "accounts", "helpcenter") for p in (ROOT / app).rglob("*.py")
@@ -339,6 +342,7 @@ def walk(site, through, tally):
     return found
 
 
+@pytest.mark.surface(42, 43)
 @pytest.mark.browser
 def test_a_cache_changes_nothing(site, through, tally):
     assert walk(site, through, tally) == []
@@ -450,6 +454,7 @@ CONDITIONS = [
 ]
 
 
+@pytest.mark.surface(37, 38)
 @pytest.mark.browser
 def test_the_permission_comes_before_conditions(site, through, sent_by_nginx):
     member, other = site.personas["member"], site.personas["somebody signed in"]
@@ -468,6 +473,7 @@ def test_the_permission_comes_before_conditions(site, through, sent_by_nginx):
     assert (status, body) == (206, PNG[:4])
 
 
+@pytest.mark.surface(48)
 @pytest.mark.browser
 def test_a_copied_link_works_for_nobody_else(site, through, sent_by_nginx):
     link = site.file.address()
@@ -478,6 +484,7 @@ def test_a_copied_link_works_for_nobody_else(site, through, sent_by_nginx):
     assert ask(through, link, site.personas["member"])[0] == 404
 
 
+@pytest.mark.surface(46)
 @pytest.mark.browser
 def test_nginx_serves_no_folder(site, through, sent_by_nginx):
     stored = site.file.file.name

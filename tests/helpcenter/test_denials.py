@@ -11,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from segments.models import Audience
+from tests import exits
 from tests.factories_content import ArticleFactory, AttachmentFactory, SectionFactory
 from tests.factories_people import PASSWORD
-from tests.test_exits import CANARY, addresses, client_of, hide_something, shown  # noqa: F401
+from tests.test_exits import shown  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
@@ -51,15 +52,16 @@ def things(cast, segment_of):
 )
 def test_a_hidden_article(things, cast, denied, rule, pages):
     pk, dan = things[rule].pk, cast["dan"].pk
-    client_of(cast["dan"]).get(pages.format(pk))
+    exits.signed_in(cast["dan"]).get(pages.format(pk))
     assert denied() == [
         f"denied who={dan} from=127.0.0.1 what=helpcenter.Article {pk} method=GET status=404 "
         f"rule={rule}"
     ]
 
 
+@pytest.mark.surface(39)
 def test_a_missing_article_takes_as_long(things, cast, denied):
-    client = client_of(cast["dan"])
+    client = exits.signed_in(cast["dan"])
     asked = []
     for pk in (1, things["audience"].pk, 1):
         with CaptureQueriesContext(connection) as queries:
@@ -70,7 +72,7 @@ def test_a_missing_article_takes_as_long(things, cast, denied):
 
 
 def test_what_is_shown_costs_nothing_and_says_nothing(things, cast, denied, settings):
-    client, article = client_of(cast["dan"]), things[""]
+    client, article = exits.signed_in(cast["dan"]), things[""]
     article.words = article.translations.get()
     pages = [article.address("en-us"), f"/api/v2/help_center/articles/{article.pk}"]
 
@@ -109,7 +111,7 @@ def test_a_file(things, cast, denied):
     ],
 )
 def test_other_refusals(cast, denied, name, method, address, expected):
-    getattr(client_of(cast[name]), method)(address)
+    getattr(exits.signed_in(cast[name]), method)(address)
     (line,) = denied()
     assert expected in line
 
@@ -139,7 +141,7 @@ def test_too_many_requests(cast, denied, settings):
 
 
 def test_whoever_views_as_somebody_is_named(things, cast, denied):
-    client = client_of(cast["ada"])
+    client = exits.signed_in(cast["ada"])
     client.post("/view-as/", {"person": cast["dan"].email})
     client.get(f"/hc/en-us/articles/{things['audience'].pk}")
     (line,) = denied()
@@ -153,11 +155,14 @@ def test_nothing_is_logged_for_addresses_that_lead_nowhere(cast, denied):
 
 
 @pytest.mark.once
+@pytest.mark.surface(41)
 def test_no_line_holds_words(cast, shown, denied, tally):  # noqa: F811
     """The walk of all addresses, which hold the words themselves: none gets into the log."""
     # One of each shape.
-    found = {re.sub(r"\d+", "", each): each for each in addresses(hide_something(shown))}
-    client, lines = client_of(cast["dan"]), []
+    found = {
+        re.sub(r"\d+", "", each): each for each in exits.page_addresses(exits.hide_something(shown))
+    }
+    client, lines = exits.signed_in(cast["dan"]), []
     for address in found.values():
         client.get(address)
         new = denied()
@@ -165,7 +170,7 @@ def test_no_line_holds_words(cast, shown, denied, tally):  # noqa: F811
         lines += new
     tally["refusals logged"] += len(lines)
     assert len(lines) > 50
-    assert not [line for line in lines if CANARY in line.lower()]
+    assert not [line for line in lines if exits.CANARY in line.lower()]
     who_and_what = r"denied who=\d+ from=[\d.]+ what=[\w.:-]+( \d+)?"
     whole = rf"{who_and_what} method=GET status=\d+ rule=[a-z -]+"
     assert not [line for line in lines if not re.fullmatch(whole, line)]

@@ -156,6 +156,7 @@ def test_the_cost_does_not_grow(admin, cast, segment_of):
     assert queries() == few
 
 
+@pytest.mark.surface(4)
 @pytest.mark.parametrize("name", ["visitor", "dan", "lena", "pia"])
 def test_only_for_admins(cast, articles, name):
     client = Client()

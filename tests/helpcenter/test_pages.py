@@ -168,6 +168,7 @@ def test_a_section_shows_thirty_articles_a_page(client, section):
     assert client.get(address, {"page": "3"}).status_code == 404
 
 
+@pytest.mark.surface(7, 8)
 def test_pages_of_a_section_count_only_what_is_visible(client, client_of, section):
     ArticleFactory.create_batch(2, section=section, audience_id=2)
     ArticleFactory.create_batch(60, section=section, audience_id=1)
@@ -206,6 +207,7 @@ def same(first, second):
     return parts(first) == parts(second)
 
 
+@pytest.mark.surface(1, 34)
 @pytest.mark.parametrize("name", ["visitor", "dan", "maria", "lena"])
 @pytest.mark.parametrize("method", ["get", "head", "options", "post"])
 def test_hidden_equals_missing(client_of, center, cast, public, name, method):
@@ -346,6 +348,7 @@ def test_the_switcher_keeps_the_page_where_it_exists(client, public):
     )
 
 
+@pytest.mark.surface(29, 31)
 def test_falling_back_never_reaches_a_draft(client_of, public, guides):
     public.translations.create(locale="fr", title="BROUILLON", body="BROUILLON", draft=True)
     article = ArticleFactory(
@@ -378,6 +381,7 @@ def secret(center, section, guides, segment_of):
     return article
 
 
+@pytest.mark.surface(23)
 @pytest.mark.parametrize("name", ["edda", "pia", "ada"])
 def test_editors_see_the_breadcrumbs_of_their_article(client_of, secret, name):
     shown = body_of(client_of(name).get(page_of(secret)))
@@ -393,6 +397,7 @@ def test_editors_see_a_draft_in_its_locale_marked_as_such(client_of, secret, nam
     assert 'class="badge"' in shown and "Secret" in shown
 
 
+@pytest.mark.surface(53)
 def test_names_of_segments_are_for_those_who_may_publish(client_of, secret):
     names = "Customers of Acme"
     for name in ("pia", "ada"):
@@ -438,6 +443,7 @@ def test_search_escapes_what_it_shows(client, section):
     assert "&quot;&gt;&lt;script&gt;x" in shown and "<script" not in shown
 
 
+@pytest.mark.surface(9, 11)
 def test_search_finds_nothing_hidden_and_does_not_say_so(client, client_of, public, segment_of):
     words = {"title": "Zebra", "body": "zebra crossing"}
     ArticleFactory(section=public.section, audience=Audience.of(segment_of["acme"]), **words)
@@ -448,6 +454,7 @@ def test_search_finds_nothing_hidden_and_does_not_say_so(client, client_of, publ
     assert "/accounts/login/" not in body_of(search(client_of("dan"), "zebra"))
 
 
+@pytest.mark.surface(23)
 def test_search_names_a_section_only_to_those_who_may_know_it(client_of, secret, cast):
     assert "Vault" in body_of(search(client_of("edda"), "plan"))
     assert "Nothing was found" in body_of(search(client_of("maria"), "plan"))
@@ -502,6 +509,7 @@ def test_a_snippet_of_a_script_without_spaces():
 # Answers ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.surface(42, 43)
 def test_nothing_of_it_is_kept_by_a_cache(client, client_of, public):
     for response in (
         client.get(page_of(public)),
@@ -535,6 +543,7 @@ def test_signing_out_is_a_form(client_of, center):
     assert '<form method="post" action="/accounts/logout/">' in page
 
 
+@pytest.mark.surface(41)
 def test_an_error_page_asks_the_database_for_nothing(client, center, monkeypatch):
     client.raise_request_exception = False
     monkeypatch.setattr("helpcenter.views.render", lambda *a, **k: 1 / 0)

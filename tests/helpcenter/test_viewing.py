@@ -162,6 +162,7 @@ def test_a_made_up_twin_is_like_the_person(cast, name):
     assert made_up(values, "default").values == real.values
 
 
+@pytest.mark.surface(29)
 @pytest.mark.parametrize("name", ["edda", "pia"])
 def test_rights_to_edit_show_no_draft_to_other_eyes(cast, shelf, segment_of, name):
     group = PermissionGroup.objects.create(

@@ -180,6 +180,7 @@ def test_posting_to_hidden_objects_changes_nothing(agent, content, kind):
     assert model.objects.get(pk=hidden.pk).position == 0
 
 
+@pytest.mark.surface(12, 54)
 def test_filters_offer_nothing_hidden(agent, owner, content):
     shown = text(agent.get(url("article", "changelist")))
     assert "open section" in shown and "open category" in shown
@@ -200,6 +201,7 @@ def test_filters_that_are_not_offered_are_refused(agent, content, query):
     assert (response.status_code, other.status_code) in [(302, 302), (400, 400), (200, 200)]
 
 
+@pytest.mark.surface(19)
 @pytest.mark.parametrize("kind", ["section", "article"])
 def test_forms_offer_nothing_hidden(agent, owner, content, kind):
     for address in (url(kind, "add"), url(kind, "change", content[kind][0].pk)):
@@ -208,6 +210,7 @@ def test_forms_offer_nothing_hidden(agent, owner, content, kind):
         assert "canary category" in text(owner.get(url(kind, "add")))
 
 
+@pytest.mark.surface(14, 54)
 def test_autocomplete_finds_nothing_hidden(agent, owner, content):
     address = reverse("shelves:autocomplete")
     query = {"app_label": "helpcenter", "model_name": "article", "field_name": "section"}
@@ -223,6 +226,7 @@ def test_autocomplete_finds_nothing_hidden(agent, owner, content):
     assert "canary" not in str(found(agent, ""))
 
 
+@pytest.mark.surface(19, 21, 32)
 @pytest.mark.parametrize("site", ["shelves", "raw"])
 def test_what_is_hidden_cannot_be_chosen_and_is_not_named(agent, owner, content, site):
     article, hidden = content["article"][0], content["section"][1]
@@ -249,6 +253,7 @@ def test_numbers_that_are_none_are_refused(agent, content, value):
     assert "errorlist" in text(agent.post(address, {"section": value, "position": 0}))
 
 
+@pytest.mark.surface(54)
 def test_inlines_show_nothing_hidden(agent, owner, content):
     address = url("article", "change", content["article"][0].pk)
     assert "open article" in text(agent.get(address))
@@ -256,6 +261,7 @@ def test_inlines_show_nothing_hidden(agent, owner, content):
     assert "canary draft" in text(owner.get(address))
 
 
+@pytest.mark.surface(54)
 def test_nothing_hidden_goes_along_and_nothing_hidden_is_named(agent, owner, content):
     section = content["section"][0]
     page = text(agent.get(url("section", "delete", section.pk)))
@@ -276,6 +282,7 @@ def test_what_is_visible_as_a_whole_can_be_deleted(agent, content):
     assert not Section.objects.filter(pk=section.pk).exists()
 
 
+@pytest.mark.surface(30)
 def test_the_history_names_audiences_to_those_who_may_know(agent, owner, content):
     article = content["article"][0]
     for audience in (Audience.nobody(), Audience.everyone()):

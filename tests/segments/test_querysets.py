@@ -19,6 +19,7 @@ from tests.factories_people import PersonFactory, TagFactory
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.surface(56)
 @pytest.mark.parametrize(
     "wrong", [None, "maria@example.com", 1, object(), User, [AnonymousUser()]], ids=str
 )

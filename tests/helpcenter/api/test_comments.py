@@ -95,6 +95,7 @@ def test_an_article_without_comments(api, path, article):
     assert say(api("maria"), path).status_code == 403
 
 
+@pytest.mark.surface(52)
 def test_the_comments_of_a_person(api, path, cast):
     say(api("maria"), path)
     mine = f"{API}/users/{cast['maria'].pk}/comments"
@@ -150,6 +151,7 @@ def test_subscriptions(api, article, cast, kind):
     assert api("maria").delete(f"{path}/{shown[0]['id']}").status_code == 204
 
 
+@pytest.mark.surface(52)
 def test_a_subscription_shows_nothing_hidden(api, article, cast):
     path = f"{API}/articles/{article.pk}/subscriptions"
     api("maria").post(path, {})

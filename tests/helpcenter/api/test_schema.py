@@ -65,6 +65,7 @@ def test_every_refusal_is_documented():
             ), (method, path)
 
 
+@pytest.mark.surface(20)
 def test_the_schema_is_valid_and_public(client, db):
     answer = client.get("/api/schema")
     assert answer.status_code == 200 and answer.json()["openapi"].startswith("3.1")
