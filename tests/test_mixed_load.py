@@ -25,7 +25,7 @@ from tests.test_now import (
     world,  # noqa: F401  (a fixture)
     write_secret,
 )
-from tests.web_process import SECRET
+from tests.web_server import SECRET
 
 API = "/api/v2/help_center"
 FILE = "vermilion"

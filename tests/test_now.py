@@ -30,7 +30,7 @@ from tests.factories_people import (
     PersonFactory,
     TagFactory,
 )
-from tests.web_process import SECRET
+from tests.web_server import SECRET
 
 NOBODY, EVERYONE = Audience.NOBODY, Audience.EVERYONE
 CANARY = "heliotrope"

@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 4
+# What is written while nobody may see it.
+SECRET = "quicksilver"
 # How long an answer may take: gunicorn ends a worker after 30 seconds.
 PATIENCE = 40
 
