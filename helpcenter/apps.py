@@ -38,14 +38,17 @@ class HelpCenterConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from segments import policies
         from segments.triggers import providers
 
-        from . import builtin, publishing, revocation, search
+        from . import builtin, publishing, revocation, row_security, search
 
         compile_translations()
         for provider in (publishing.triggers, revocation.triggers, search.triggers):
             if provider not in providers:
                 providers.append(provider)
+        if row_security.conditions not in policies.providers:
+            policies.providers.append(row_security.conditions)
         post_migrate.connect(
             builtin.restore_after_migrate, sender=self, dispatch_uid="helpcenter.restore"
         )

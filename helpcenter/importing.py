@@ -29,6 +29,7 @@ from segments import snapshot
 from segments.history import acting_as
 from segments.models import Audience, AudienceSegment, Segment
 from segments.querysets import Among
+from segments.row_security import lifted
 
 from . import files
 from .markdown_tree import (
@@ -862,14 +863,15 @@ def _carry_out(make: Callable[[], _Plan], dry_run: bool, progress: Progress) -> 
     try:
         with snapshot.writing():
             _one_at_a_time()
-            plan = make()
-            plan.audiences.lock()
-            report = plan.make()
-            if not (dry_run or plan.is_empty):
-                # The first that runs after the commit: from then on the files are wanted.
-                transaction.on_commit(saved.clear)
-                plan.write(saved, progress)
-            return report
+            with lifted():
+                plan = make()
+                plan.audiences.lock()
+                report = plan.make()
+                if not (dry_run or plan.is_empty):
+                    # The first that runs after the commit: from then on the files are wanted.
+                    transaction.on_commit(saved.clear)
+                    plan.write(saved, progress)
+                return report
     except BaseException:
         for name in saved:
             Attachment._meta.get_field("file").storage.delete(name)

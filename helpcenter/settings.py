@@ -84,6 +84,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "helpcenter.denials.log_denials",
     "helpcenter.viewing.view_as",
+    # Does nothing unless SEGMENTS["ROW_SECURITY"] is on; then after all that change request.user.
+    "segments.row_security.RowSecurityMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
@@ -287,6 +289,8 @@ API_REQUESTS_PER_MINUTE = {
 }
 
 SEGMENTS = {
+    # docs/row_level_security.md
+    "ROW_SECURITY": env.bool("ROW_LEVEL_SECURITY", default=False),
     "STAFF": Q(role__in=["light_agent", "agent", "admin"]),
     "ADMIN": Q(role="admin"),
     "ACTIVE": Q(is_active=True),

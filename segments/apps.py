@@ -18,7 +18,7 @@ class SegmentsConfig(AppConfig):
 
     def ready(self) -> None:
         # The checks register themselves.
-        from . import checks, history, protection, triggers, view_checks  # noqa: F401
+        from . import checks, history, protection, row_security_checks, triggers, view_checks  # noqa: F401
 
         if history.history_triggers not in triggers.providers:
             triggers.providers.append(history.history_triggers)
@@ -34,23 +34,26 @@ class SegmentsConfig(AppConfig):
 
 
 def make_way(using: str, plan: Any = (), **kwargs: Any) -> None:
-    """Drop the triggers before migrations on SQLite; `restore` puts them back afterwards.
+    """Drop what is in the way of migrations; `restore` puts it back afterwards.
 
-    SQLite cannot rebuild a table that the triggers of other tables name.
+    SQLite cannot rebuild a table that the triggers of other tables name, and row-level security
+    would hide rows from a migration.
     """
     from django.db import connections
 
-    from . import triggers
+    from . import policies, triggers
 
     if plan and connections[using].vendor == "sqlite":
         triggers.uninstall(connections[using])
+    if plan and policies.is_installed(connections[using]):
+        policies.make_way(connections[using])
 
 
 def restore(app_config: AppConfig, using: str, plan: Any = (), **kwargs: Any) -> None:
     """Put back what the plugin needs: flushing a database removes rows, SQLite drops triggers."""
     from django.db import connections
 
-    from . import builtin, triggers
+    from . import builtin, policies, triggers
 
     # The signal is sent once for each app that has models; only the last one finds every table.
     if app_config is not [c for c in apps.get_app_configs() if c.models_module][-1]:
@@ -58,3 +61,7 @@ def restore(app_config: AppConfig, using: str, plan: Any = (), **kwargs: Any) ->
     if "segments_token" in connections[using].introspection.table_names():
         builtin.restore_rows(using)
         triggers.install(connections[using])
+        if policies.is_installed(connections[using]):
+            policies.install(connections[using])
+            for role in policies.web_roles(connections[using]):
+                policies.grant(connections[using], role)

@@ -21,6 +21,8 @@ DEFAULTS: dict[str, Any] = {
     # URL name (* allowed) -> "public", "filtered", "staff" or "signed-in". None: not checked, and
     # neither are REST views and the admin (view_checks.py).
     "URLS": None,
+    # True where PostgreSQL's row-level security hides rows a second time: see row_security.py.
+    "ROW_SECURITY": False,
 }
 
 

@@ -91,7 +91,7 @@ def admitted(model: Any, viewer: Viewer, using: str, prefix: str = "") -> Q:
 
 def _audiences_admit(model: Any, viewer: Viewer, using: str, prefix: str) -> Q:
     """The own audience and every ancestor's admit the viewer."""
-    if _parent_in_itself(model):
+    if parent_in_itself(model):
         return Q(Among(f"{prefix}pk", visible_ids(model, viewer, using)))
     return _own_audience(model, viewer, prefix) & _outer_parents(model, viewer, using, prefix)
 
@@ -146,7 +146,7 @@ def has_audience(model: Any) -> bool:
     return issubclass(model, Restricted)
 
 
-def _parent_in_itself(model: Any) -> str | None:
+def parent_in_itself(model: Any) -> str | None:
     """The foreign key by which a model nests in itself."""
     for name in model.audience_parents:
         if model._meta.get_field(name).related_model is model:
@@ -172,7 +172,7 @@ def _find_visible_ids(model: Any, viewer: Viewer, using: str) -> list[Any]:
     if not viewer.is_admin:
         own = _own_audience(model, viewer, "") & _outer_parents(model, viewer, using, "")
         rows = rows.filter(own)
-    nested_by = _parent_in_itself(model)
+    nested_by = parent_in_itself(model)
     if nested_by is None:
         return list(rows.values_list("pk", flat=True))
     parent = model._meta.get_field(nested_by).attname

@@ -21,9 +21,13 @@ from pathlib import Path
 WHEEL_VERSION = "pginstall18"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 LOCALE = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
-# Not superuser, so that the tests run with the rights that a site has.
+# Not superuser, so that the tests run with the rights that a site has. The other roles are for
+# tests/walls.py: one that row-level security binds, as it owns nothing, and one that it does not.
 ROLES = """
 CREATE ROLE helpcenter_test LOGIN CREATEDB;
+CREATE ROLE helpcenter_web LOGIN;
+GRANT helpcenter_web TO helpcenter_test;
+CREATE ROLE helpcenter_exempt LOGIN BYPASSRLS;
 CREATE DATABASE helpcenter OWNER helpcenter_test;
 """
 

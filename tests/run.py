@@ -6,7 +6,8 @@ half of it, in the first round. What was counted is printed with 3/N, below whic
 failures is with 95 % confidence when there were none in N trials.
 The last line sums up all of it: "N passed, N failed, N skipped".
 
-DATABASE_URL    a PostgreSQL server to use instead of the one from the wheel
+DATABASE_URL    a PostgreSQL server to use instead of the one from the wheel; it needs the roles
+                that tests/postgres.py makes
 ALSO_TEST_ON    a folder of PostgreSQL programs (…/postgresql/15/bin) for one more run
 BROWSER_TESTS   "required": a missing Chromium is a failure
 PROXY_TESTS     "required": a missing nginx is a failure

@@ -14,6 +14,7 @@ from knox.models import get_token_model
 from rest_framework import authentication, exceptions
 
 from accounts.normalisation import normalise_email
+from segments.row_security import see_as
 
 
 def credentials_of(header: str) -> tuple[str | None, str] | None:
@@ -56,6 +57,7 @@ class TokenAuthentication(authentication.BaseAuthentication):
         found = find_token(given[1]) if given else None
         if found is None or not found.user.is_active or not _is_owner(given, found.user):
             raise exceptions.AuthenticationFailed()
+        see_as(found.user)
         return found.user, found
 
     def authenticate_header(self, request: Any) -> str:

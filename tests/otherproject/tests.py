@@ -2,17 +2,21 @@
 
 from datetime import timedelta
 from io import StringIO
+from unittest import skipUnless
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.management import call_command
+from django.db import DatabaseError, connection, transaction
 from django.db.models import ProtectedError
-from django.test import TestCase
+from django.test import TestCase, override_settings
 from django.utils import timezone
 from django.utils.translation import override
 from library.models import Box, Company, Folder, Letter, Note, Profile, Region, Report, Tag
 
 from segments.models import Audience, Segment
 from segments.wording import sentence_of
+from segments.row_security import lifted, see_as
 
 
 def segment(name, *conditions, user_type="signed_in_users"):
@@ -284,3 +288,47 @@ class Exits(Library):
         call_command("explain_access", "ann", "library.Report", str(self.deep.pk), stdout=said)
         self.assertIn("Partners", said.getvalue())
         self.assertIn("through Acme", said.getvalue())
+
+
+@skipUnless(connection.vendor == "postgresql", "row-level security is PostgreSQL's")
+class RowSecurity(Library):
+    """The database itself hides what `visible_to` hides, from the owner too, who runs the tests."""
+
+    def setUp(self):
+        wall = override_settings(SEGMENTS={**settings.SEGMENTS, "ROW_SECURITY": True})
+        wall.enable()
+        self.addCleanup(wall.disable)
+        outer = Box.objects.create(audience=Audience.everyone())
+        inner = Box.objects.create(audience=Audience.of(self.partners), outer=outer)
+        deep = Box.objects.create(audience=Audience.everyone(), outer=inner)
+        for box in (None, outer, inner, deep):
+            Letter.objects.create(box=box, text="Dear")
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        call_command("enable_rls", stdout=StringIO())
+
+    def test_the_tables_show_what_the_rule_shows(self):
+        shown = {}
+        for user in (self.visitor, self.eve, self.ann, self.bob, self.root):
+            for model in (Folder, Report, Note, Box, Letter):
+                with lifted():
+                    expected = set(model.objects.visible_to(user).values_list("pk", flat=True))
+                with transaction.atomic():
+                    see_as(user)
+                    found = set(model._base_manager.values_list("pk", flat=True))
+                    transaction.set_rollback(True)
+                self.assertEqual(found, expected, f"{model.__name__} for {user}")
+                shown[str(user), model] = len(found)
+        # Something is hidden from some, and shown to others.
+        for model in (Folder, Report, Note, Box, Letter):
+            self.assertLess(shown["eve", model], shown["ann", model])
+            self.assertLessEqual(shown["ann", model], shown["root", model])
+
+    def test_people_write_where_they_see(self):
+        with transaction.atomic():
+            see_as(self.eve)
+            Folder.objects.create(name="Mine", parent=self.top, audience_id=Audience.EVERYONE)
+            for above, audience in [(self.inner, Audience.EVERYONE), (self.top, Audience.NOBODY)]:
+                refused = self.assertRaisesMessage(DatabaseError, "row-level security")
+                with refused, transaction.atomic():
+                    Folder.objects.create(name="No", parent=above, audience_id=audience)

@@ -15,6 +15,7 @@ from segments import snapshot
 from segments.explain import Explanation, explain
 from segments.models import InheritsAudience
 from segments.phrases import joined, kind_and_name, labelled, quoted
+from segments.row_security import lifted
 
 
 class Command(BaseCommand):
@@ -28,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("id", help="the primary key of the object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with snapshot.read_only():
+        with snapshot.read_only(), lifted():
             person = find_person(options["person"])
             explanation = explain(person, find_thing(options["model"], options["id"]))
             self.stdout.write("\n".join(describe(explanation)))

@@ -1,0 +1,461 @@
+"""Row-level security: a second wall that stands where a view forgets the first one.
+
+The tests connect as a role that neither owns the tables nor goes around policies. Each one first
+shows that without the wall the same question finds what is hidden.
+"""
+
+import re
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import include, path
+
+from helpcenter.models import (
+    Article,
+    ArticleTranslation,
+    Attachment,
+    Comment,
+    HelpCenter,
+    Label,
+    PermissionGroup,
+    Subscription,
+    Vote,
+)
+from segments import policies
+from segments.apps import make_way, restore
+from segments.models import Audience
+from segments.querysets import RestrictedQuerySet
+from segments.row_security import lifted
+from tests import walls
+from tests.factories_content import ArticleFactory, AttachmentFactory
+from tests.helpcenter.api.conftest import ApiClient, token_of  # noqa: F401
+from tests.test_exits import CANARY, addresses, answer, client_of, hide_something, leaks, shown  # noqa: F401
+from tests.walls import execute, only_postgresql, seen_by
+
+
+@pytest.fixture
+def wall(db, settings):
+    """The wall stands, within the transaction of the test; nobody is looking yet."""
+    settings.SEGMENTS = {**settings.SEGMENTS, "ROW_SECURITY": True}
+    walls.build()
+
+
+@pytest.fixture
+def site(transactional_db, settings):
+    """Called when the world is there: from then on the site runs behind the wall, as the web role.
+
+    `site(planted=True)` adds the views of this module, which forget `visible_to`.
+    """
+    owner = connection.settings_dict["USER"]
+
+    def begin():
+        walls.build()
+        settings.SEGMENTS = {**settings.SEGMENTS, "ROW_SECURITY": True}
+        walls.connect_as(walls.WEB)
+
+    yield begin
+    walls.connect_as(owner)
+    policies.uninstall(connection)
+
+
+# A view that forgets `visible_to` -----------------------------------------------------------------
+
+
+def forgetful(request):
+    """All titles there are."""
+    titles = ArticleTranslation.objects.values_list("title", flat=True)
+    return HttpResponse("\n".join(titles))
+
+
+def raw(request):
+    """The same in SQL."""
+    rows = execute("SELECT title FROM helpcenter_articletranslation")
+    return HttpResponse("\n".join(title for (title,) in rows))
+
+
+def joined(request):
+    """The same through a model that is not restricted."""
+    titles = PermissionGroup.objects.values_list("articles__translations__title", flat=True)
+    return HttpResponse("\n".join(title or "" for title in titles))
+
+
+FORGETFUL = {"orm": forgetful, "raw": raw, "join": joined}
+urlpatterns = [path(f"forgetful/{name}", view) for name, view in FORGETFUL.items()]
+urlpatterns += [path("", include("helpcenter.urls"))]
+
+
+@only_postgresql
+@pytest.mark.urls(__name__)
+def test_a_view_that_forgets_shows_nothing_hidden(cast, shown, site, settings):  # noqa: F811
+    hide_something(shown)
+    visitor, admin = Client(), client_of(cast["ada"])
+    asked = [f"/forgetful/{name}" for name in FORGETFUL]
+    # Without the wall each of them shows it.
+    assert all(CANARY in visitor.get(address).text for address in asked)
+    site()
+    for address in asked:
+        found = Client().get(address)
+        assert found.status_code == 200
+        assert "For everyone" in found.text
+        assert CANARY not in found.text
+        assert "For acme" not in found.text
+        assert "For acme" in client_of(cast["maria"]).get(address).text
+        admin = client_of(cast["ada"])
+        assert CANARY in admin.get(address).text
+
+
+@only_postgresql
+def test_a_site_that_forgets_everywhere_shows_nothing_hidden(cast, shown, site, monkeypatch, tally):  # noqa: F811
+    """Each `visible_to` shows everything: the planted leak of tests/test_exits.py."""
+    found = pages_of(hide_something(shown))
+    monkeypatch.setattr(RestrictedQuerySet, "visible_to", lambda self, user: self.all())
+    assert leaks(visit(client_of(cast["dan"]), found))
+    site()
+    answers = {}
+    for name in ("visitor", "dan", "lena"):
+        answers |= visit(client_of(cast[name]), found, name)
+    tally["requests to a site without visible_to, behind the wall"] += len(answers)
+    assert any(status == 200 for status, *_ in answers.values())
+    assert leaks(answers) == []
+
+
+def visit(client, found, name="dan"):
+    """(persona, method, address) -> answer."""
+    answers = {(name, "GET", each): answer(client, "GET", each) for each in found}
+    for _status, headers, _text in answers.values():
+        # Who is looking is asked in any case, and that Django says of itself.
+        headers.pop("Vary", None)
+    return answers
+
+
+# The site works -----------------------------------------------------------------------------------
+
+API = "/api/v2/help_center"
+LISTS = ["articles", "sections", "categories", "articles/search?query=for", "user_segments"]
+
+
+@pytest.fixture
+def guides(segment_of):
+    return PermissionGroup.objects.create(
+        name="Guides",
+        edit=Audience.of(segment_of["editors"]),
+        publish=Audience.of(segment_of["publishers"]),
+    )
+
+
+@pytest.fixture
+def world(cast, shown, guides):  # noqa: F811
+    """Something hidden, and a guide in the care of edda and pia, for nobody and in hiding."""
+    hidden = hide_something(shown)
+    guide = ArticleFactory(
+        title="Guide",
+        section=hidden["section"][1],
+        audience=Audience.nobody(),
+        permission_group=guides,
+    )
+    guide.translations.create(locale="fr", title="Brouillon", body="…", draft=True)
+    attachment = AttachmentFactory(article=guide)
+    return hidden | {"guide": [guide], "shown": [shown], "own": [attachment]}
+
+
+@only_postgresql
+def test_everybody_gets_the_same_answers_with_the_wall(cast, world, token_of, site, tally):  # noqa: F811
+    found = pages_of(world) + pages_of_editors(world)
+    api = [f"{API}/{each}" for each in LISTS]
+    api += [f"{API}/articles/{world[kind][0].pk}" for kind in ("guide", "shown", "article")]
+
+    people = ["visitor", "maria", "pia", "ada"]
+
+    def ask():
+        answers = {}
+        for name in people:
+            answers |= visit(client_of(cast[name]), found, name)
+            token = token_of(cast[name]) if cast[name].is_authenticated else None
+            answers |= visit(ApiClient(token), api, name)
+        return answers
+
+    without = ask()
+    site()
+    behind = ask()
+    tally["answers compared with and without the wall"] += len(behind)
+    assert {status for status, *_ in behind.values()} <= {200, 301, 302, 401, 403, 404}
+    assert [key for key in without if without[key] != behind[key]] == []
+    # The positive control: what the people see differs, so equal answers say something.
+    guide = f"{API}/articles/{world['guide'][0].pk}"
+    assert [behind[name, "GET", guide][0] for name in people] == [404, 404, 200, 200]
+
+
+def pages_of(world):
+    """Every page of the help center, with hidden things wherever one can be named."""
+    found = addresses(world)
+    return [each for each in found if re.match(rf"/hc(?!/fr/)(?!.*-{CANARY})", each)]
+
+
+def pages_of_editors(world):
+    """The guide, its file, and the pages on which it is managed."""
+    (guide,), (attachment,) = world["guide"], world["own"]
+    return [
+        f"/hc/en-us/articles/{guide.pk}",
+        f"/hc/fr/articles/{guide.pk}-brouillon",
+        f"/hc/attachments/{attachment.pk}/{attachment.file_name}",
+        f"/admin/helpcenter/article/{guide.pk}/change/",
+        f"/admin/helpcenter/article/{guide.pk}/history/",
+        "/admin/helpcenter/article/",
+        "/admin/helpcenter/section/",
+    ]
+
+
+@only_postgresql
+def test_people_write_behind_the_wall(cast, world, token_of, site):  # noqa: F811
+    site()
+    api = {name: ApiClient(token_of(cast[name])) for name in ("maria", "pia", "ada")}
+    public, guide = world["shown"][0].pk, world["guide"][0].pk
+    hidden = world["article"][0].pk
+
+    def said(person, method, address, body=None):
+        answered = getattr(api[person], method)(f"{API}/{address}", body or {})
+        return answered.status_code
+
+    comment = {"comment": {"body": "Thanks", "locale": "en-us"}}
+    assert said("maria", "post", f"articles/{public}/comments", comment) == 201
+    assert said("maria", "post", f"articles/{public}/up") in (200, 201)
+    assert said("maria", "post", f"articles/{hidden}/comments", comment) == 404
+    assert said("maria", "post", f"articles/{hidden}/up") == 404
+    words = {"translation": {"title": "A better guide", "draft": False}}
+    assert said("pia", "put", f"articles/{guide}/translations/en-us", words) == 200
+    assert said("pia", "put", f"articles/{hidden}/translations/en-us", words) == 404
+    assert said("pia", "put", f"articles/{guide}", {"article": {"promoted": True}}) == 200
+    shelf = {"section": {"name": "New", "locale": "en-us"}}
+    category = world["category"][0].pk
+    assert said("ada", "post", f"categories/{category}/sections", shelf) == 201
+    assert said("ada", "delete", f"articles/{hidden}") == 204
+    assert said("pia", "delete", f"articles/{guide}") == 204
+
+
+@only_postgresql
+def test_people_sign_in_and_out_behind_the_wall(cast, world, site):
+    cast["maria"].set_password("correct horse")
+    cast["maria"].save()
+    site()
+    client = Client()
+    signed = client.post(
+        "/accounts/login/", {"login": "maria@example.com", "password": "correct horse"}
+    )
+    assert signed.status_code == 302
+    assert "For acme" in client.get("/hc/en-us/search?query=acme").text
+    client.post("/accounts/logout/")
+    assert "For acme" not in client.get("/hc/en-us/search?query=acme").text
+
+
+# Context ------------------------------------------------------------------------------------------
+
+
+@only_postgresql
+def test_nothing_stays_for_the_next_request(cast, shown, site, monkeypatch):  # noqa: F811
+    hide_something(shown)
+    site()
+    admin = client_of(cast["ada"])
+    before = execute("SELECT pg_backend_pid()")
+    assert CANARY in admin.get("/hc/en-us").text.lower()
+    count = "SELECT count(*) FROM helpcenter_article"
+    assert execute(count) == [(0,)]
+    with transaction.atomic():
+        assert execute(count) == [(0,)]
+    assert CANARY not in Client().get("/hc/en-us").text.lower()
+    assert execute("SELECT pg_backend_pid()") == before, "It was not the same connection."
+    # The positive control: a setting of the session stays.
+    execute("SELECT set_config('segments.wall', 'off', false)")
+    assert execute(count)[0][0] > 0
+
+
+@only_postgresql
+def test_without_a_viewer_nothing_is_shown(wall):
+    with lifted():
+        ArticleFactory(audience=Audience.everyone())
+    assert list(Article._base_manager.all()) == []
+    assert list(HelpCenter._base_manager.all()) == []
+    with lifted():
+        assert Article._base_manager.count() == 1
+
+
+@only_postgresql
+def test_the_wall_is_up_again_after_an_exception(wall):
+    with lifted():
+        ArticleFactory(audience=Audience.everyone())
+    with pytest.raises(RuntimeError), lifted():
+        raise RuntimeError
+    assert not Article._base_manager.exists()
+    with pytest.raises(DatabaseError), transaction.atomic(), lifted():
+        execute("SELECT 1 / 0")
+    assert not Article._base_manager.exists()
+
+
+@only_postgresql
+def test_a_command_lifts_the_wall_and_leaves_it_standing(wall, cast):
+    with lifted():
+        article = ArticleFactory(audience=Audience.everyone())
+    call_command("explain_access", "dan@example.com", "helpcenter.Article", str(article.pk))
+    assert not Article._base_manager.exists()
+
+
+# What a row belongs to ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def things(wall, cast, segment_of):
+    """One row in each protected table that belongs to an article for customers of Acme."""
+    with lifted():
+        article = ArticleFactory(audience=Audience.of(segment_of["acme"]))
+        AttachmentFactory(article=article)
+        Attachment.objects.create(file="unused/a.txt", uploaded_by=cast["omar"])
+        label = Label.objects.create(name="acme")
+        article.labels.add(label)
+        said = Comment.objects.create(article=article, author=cast["maria"], locale="en-us")
+        Vote.objects.create(comment=said, user=cast["maria"], value=1)
+        Subscription.objects.create(article=article, user=cast["maria"], locale="en-us")
+        return article
+
+
+TABLES = [ArticleTranslation, Attachment, Article.labels.through, Comment, Vote, Subscription]
+
+
+@only_postgresql
+@pytest.mark.parametrize(
+    ("name", "count"), [("visitor", 0), ("omar", 0), ("lena", 0), ("maria", 1), ("ada", 1)]
+)
+def test_what_belongs_to_an_article_is_hidden_with_it(things, cast, name, count):
+    with seen_by(cast[name]):
+        shown = {model: len(ids) for model, ids in walls.rows_of(Article, *TABLES).items()}
+    unused = {"omar": 1, "ada": 1}.get(name, 0)
+    assert shown == dict.fromkeys([Article, *TABLES], count) | {Attachment: count + unused}
+
+
+@only_postgresql
+def test_hidden_rows_cannot_be_changed_or_made(things, cast):
+    with seen_by(cast["omar"], writes=True):
+        assert execute_count("UPDATE helpcenter_article SET position = 7") == 0
+        assert execute_count("DELETE FROM helpcenter_comment") == 0
+        with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
+            Comment.objects.create(article=things, author=cast["omar"], locale="en-us")
+    with seen_by(cast["maria"], writes=True):
+        assert execute_count("UPDATE helpcenter_article SET position = 7") == 1
+        Comment.objects.create(article=things, author=cast["maria"], locale="en-us")
+
+
+def execute_count(statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.rowcount
+
+
+@only_postgresql
+def test_every_restricted_model_is_protected(db):
+    tables = policies.Policies(connection).policies
+    missing = [m for m in policies.protected_models() if m._meta.db_table not in tables]
+    assert missing == []
+    assert Article.labels.through._meta.db_table in tables
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="a refusal on SQLite")
+def test_sqlite_is_refused():
+    with pytest.raises(CommandError, match="feature of PostgreSQL.*SQLite.*Nothing was changed"):
+        call_command("enable_rls")
+
+
+def state():
+    """What the catalogue says: policies, functions, and the two switches of each table."""
+    switches = execute(
+        "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class "
+        "WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' ORDER BY 1"
+    )
+    oids = execute(
+        "SELECT oid FROM pg_policy UNION ALL "
+        "SELECT oid FROM pg_proc WHERE starts_with(proname, 'segments_rls_') ORDER BY 1"
+    )
+    return switches, oids
+
+
+@only_postgresql
+def test_the_command_can_be_given_twice_and_taken_back(db, capsys):
+    before = state()
+    call_command("enable_rls", "--role", walls.WEB)
+    once = state()
+    assert once != before
+    assert "is on for 12 tables" in capsys.readouterr().out
+    call_command("enable_rls", "--role", walls.WEB)
+    assert state() == once
+    call_command("enable_rls", "--disable")
+    assert state() == before
+    call_command("enable_rls", "--disable")
+    assert state() == before
+
+
+@only_postgresql
+def test_an_unknown_role_is_refused(db):
+    with pytest.raises(CommandError, match="no role nobody_there"):
+        call_command("enable_rls", "--role", "nobody_there")
+    assert not policies.is_installed(connection)
+
+
+@only_postgresql
+def test_the_web_role_gets_what_it_needs_and_no_more(db):
+    call_command("enable_rls", "--role", walls.WEB)
+    rights = execute(
+        "SELECT relname, array_agg(privilege_type ORDER BY privilege_type) "
+        "FROM pg_class, aclexplode(relacl) "
+        "WHERE grantee = %s::regrole AND relkind = 'r' GROUP BY 1",
+        walls.WEB,
+    )
+    usual = ["DELETE", "INSERT", "SELECT", "UPDATE"]
+    few = {"segments_change": ["INSERT", "SELECT"], "django_migrations": ["SELECT"]}
+    assert len(rights) > 40
+    assert {table: few.get(table, usual) for table, _rights in rights} == dict(rights)
+    with pytest.raises(DatabaseError, match="denied|owner"), transaction.atomic():
+        execute(f"SET LOCAL ROLE {walls.WEB}")
+        execute("ALTER TABLE helpcenter_article DISABLE ROW LEVEL SECURITY")
+
+
+# Migrations ---------------------------------------------------------------------------------------
+
+
+@only_postgresql
+def test_a_migration_finds_every_row_and_the_wall_stands_afterwards(wall):
+    from django.apps import apps
+
+    with lifted():
+        ArticleFactory(audience=Audience.nobody())
+    whole = state()
+    assert Article._base_manager.count() == 0
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
+    make_way("default", plan=["a migration"])
+    assert Article._base_manager.count() == 1
+    with seen_by(AnonymousUser()):
+        assert execute("SELECT count(*) FROM helpcenter_article") == [(0,)]
+    (name,) = [n for n, t in policies.installed(connection).items() if t == "helpcenter_vote"]
+    execute(f"DROP POLICY {name} ON helpcenter_vote")
+    # As a migration does that makes a table anew.
+    execute("REVOKE ALL ON helpcenter_vote FROM " + walls.WEB)
+    last = [each for each in apps.get_app_configs() if each.models_module][-1]
+    restore(last, "default", plan=["a migration"])
+    assert state()[0] == whole[0]
+    assert Article._base_manager.count() == 0
+    assert set(policies.installed(connection).values()) >= {"helpcenter_vote"}
+    with seen_by(AnonymousUser()):
+        assert execute("SELECT count(*) FROM helpcenter_vote") == [(0,)]
+
+
+@only_postgresql
+def test_migrations_put_up_no_wall_that_nobody_asked_for(db):
+    from django.apps import apps
+
+    last = [each for each in apps.get_app_configs() if each.models_module][-1]
+    restore(last, "default")
+    assert not policies.is_installed(connection)
