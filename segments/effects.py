@@ -34,6 +34,7 @@ from .models import (
     audience_fields,
 )
 from .querysets import Among, has_audience
+from .row_security import lifted
 from .ruleset import Ruleset, current_ruleset
 
 # Who one level admits: the members of any of these segments. None is everyone, empty is nobody.
@@ -267,6 +268,11 @@ class _Question:
         return admissions
 
     def answer(self) -> Effect:
+        """The effect on everybody, whatever is hidden from the one who asks."""
+        with lifted(self.using):
+            return self._answer()
+
+    def _answer(self) -> Effect:
         """Ask for each kind of content, then for all people at once."""
         kinds = [
             (model, name, self._groups(model, name)) for model, name in _kinds_with_audiences()

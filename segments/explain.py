@@ -18,6 +18,7 @@ from .conditions import Condition
 from .models import Audience, Segment
 from .phrases import joined, kind_and_name, quoted, separated
 from .querysets import editable_ids, has_audience
+from .row_security import lifted
 from .ruleset import Rule, Ruleset, Viewer, current_ruleset, viewer_for
 from .wording import labels_for, words_for
 
@@ -112,7 +113,8 @@ def _parent(thing: Any, name: str) -> Any:
     parent_field = thing._meta.get_field(name)
     # The base manager: an explanation names what hides the object, hidden or not.
     rows = parent_field.related_model._base_manager.using(thing._state.db)
-    return rows.filter(pk=getattr(thing, parent_field.attname)).first()
+    with lifted(thing._state.db):
+        return rows.filter(pk=getattr(thing, parent_field.attname)).first()
 
 
 def _topmost_first(things: list[Any]) -> list[Any]:

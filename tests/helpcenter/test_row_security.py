@@ -5,6 +5,7 @@ shows that without the wall the same question finds what is hidden.
 """
 
 import re
+from contextlib import nullcontext
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -33,6 +34,7 @@ from segments.row_security import lifted
 from tests import walls
 from tests.factories_content import ArticleFactory, AttachmentFactory
 from tests.helpcenter.api.conftest import ApiClient, token_of  # noqa: F401
+from tests.helpcenter.test_roles import form_of
 from tests.test_exits import CANARY, addresses, answer, client_of, hide_something, leaks, shown  # noqa: F401
 from tests.walls import execute, only_postgresql, seen_by
 
@@ -234,6 +236,36 @@ def test_people_write_behind_the_wall(cast, world, token_of, site):  # noqa: F81
     assert said("ada", "post", f"categories/{category}/sections", shelf) == 201
     assert said("ada", "delete", f"articles/{hidden}") == 204
     assert said("pia", "delete", f"articles/{guide}") == 204
+
+
+@only_postgresql
+def test_an_editor_works_where_what_is_above_is_hidden(
+    cast, world, guides, segment_of, site, monkeypatch
+):
+    """The help center itself does not admit pia: she sees the article, and what a change does."""
+    section = world["shown"][0].section
+    center = section.category.help_center
+    center.audience = Audience.of(segment_of["acme"])
+    center.save()
+    guide = ArticleFactory(
+        section=section, audience=Audience.nobody(), permission_group=guides, title="Guide"
+    )
+    address = f"/admin/helpcenter/article/{guide.pk}/change/"
+    form = form_of(guide, audience="everyone")
+
+    def ask():
+        client = client_of(cast["pia"])
+        page = visit(client, [address])
+        asked = client.post(address, form)
+        return page, asked.status_code, asked.context["seen"], asked.context["effect"].gains
+
+    without = ask()
+    site()
+    assert ask() == without
+    assert without[-1] > 0, "The customers of Acme gain the guide."
+    # The positive control: were it computed from what pia sees, nobody would gain anything.
+    monkeypatch.setattr("segments.effects.lifted", nullcontext)
+    assert ask()[-1] == 0
 
 
 @only_postgresql

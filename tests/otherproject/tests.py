@@ -15,8 +15,8 @@ from django.utils.translation import override
 from library.models import Box, Company, Folder, Letter, Note, Profile, Region, Report, Tag
 
 from segments.models import Audience, Segment
-from segments.wording import sentence_of
 from segments.row_security import lifted, see_as
+from segments.wording import sentence_of
 
 
 def segment(name, *conditions, user_type="signed_in_users"):
