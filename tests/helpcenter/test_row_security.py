@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import include, path
+from knox.models import get_token_model
 
 from helpcenter.models import (
     Article,
@@ -32,11 +33,73 @@ from segments.models import Audience
 from segments.querysets import RestrictedQuerySet
 from segments.row_security import lifted
 from tests import walls
-from tests.factories_content import ArticleFactory, AttachmentFactory
-from tests.helpcenter.api.conftest import ApiClient, token_of  # noqa: F401
+from tests.factories_content import (
+    ArticleFactory,
+    AttachmentFactory,
+    CategoryFactory,
+    SectionFactory,
+)
+from tests.helpcenter.api.conftest import ApiClient
 from tests.helpcenter.test_roles import form_of
-from tests.test_exits import CANARY, addresses, answer, client_of, hide_something, leaks, shown  # noqa: F401
 from tests.walls import execute, only_postgresql, seen_by
+
+# In every title and text of something hidden.
+CANARY = "qzcanary"
+
+
+@pytest.fixture
+def shown(cast, segment_of):
+    """An article for everyone, beside one for each segment."""
+    article = ArticleFactory(title="For everyone", audience=Audience.everyone())
+    for name, segment in segment_of.items():
+        audience = Audience.of(segment)
+        ArticleFactory(title=f"For {name}", section=article.section, audience=audience)
+    return article
+
+
+def hide_something(shown):
+    """A hidden object of each kind, beside and inside what is shown; returns them by kind."""
+    hidden, everyone = Audience.nobody(), Audience.everyone()
+    category, words = shown.section.category, {"body": f"{CANARY} body", "promoted": True}
+    other = CategoryFactory(
+        title=f"{CANARY} category", help_center=category.help_center, audience=hidden
+    )
+    section = SectionFactory(title=f"{CANARY} section", category=category, audience=hidden)
+    inner = SectionFactory(title=f"{CANARY} inner", category=category, parent=section)
+    empty = SectionFactory(title=f"{CANARY} empty", category=category)
+    article = ArticleFactory(title=f"{CANARY} own", section=shown.section, **words)
+    inside = ArticleFactory(title=f"{CANARY} inside", section=inner, audience=everyone, **words)
+    draft = ArticleFactory(
+        title=f"{CANARY} draft", section=shown.section, audience=everyone, draft=True, **words
+    )
+    return {
+        "category": [other],
+        "section": [section, inner, empty],
+        "article": [article, inside, draft],
+        "attachment": [AttachmentFactory(article=article, content=CANARY.encode())],
+    }
+
+
+def client_of(person):
+    client = Client()
+    if person.is_authenticated:
+        client.force_login(person)
+    return client
+
+
+def answer(client, method, address):
+    """Status, headers and body, without what differs between two equal requests."""
+    response = client.generic(method, address)
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    moments = {"Date", "Expires", "Set-Cookie", "X-Rate-Limit-Remaining"}
+    headers = {name: said for name, said in response.headers.items() if name not in moments}
+    text = re.sub(r'name="csrfmiddlewaretoken" value="\w+"', "", body.decode("utf-8", "replace"))
+    return response.status_code, headers, text
+
+
+def leaks(answers):
+    """The requests whose answer holds a canary. None of them asks for one."""
+    return [key for key, (_status, *said) in answers.items() if CANARY in str(said).lower()]
 
 
 @pytest.fixture
@@ -92,7 +155,7 @@ urlpatterns += [path("", include("helpcenter.urls"))]
 
 @only_postgresql
 @pytest.mark.urls(__name__)
-def test_a_view_that_forgets_shows_nothing_hidden(cast, shown, site, settings):  # noqa: F811
+def test_a_view_that_forgets_shows_nothing_hidden(cast, shown, site, settings):
     hide_something(shown)
     visitor, admin = Client(), client_of(cast["ada"])
     asked = [f"/forgetful/{name}" for name in FORGETFUL]
@@ -111,7 +174,7 @@ def test_a_view_that_forgets_shows_nothing_hidden(cast, shown, site, settings): 
 
 
 @only_postgresql
-def test_a_site_that_forgets_everywhere_shows_nothing_hidden(cast, shown, site, monkeypatch, tally):  # noqa: F811
+def test_a_site_that_forgets_everywhere_shows_nothing_hidden(cast, shown, site, monkeypatch, tally):
     """Each `visible_to` shows everything: the planted leak of tests/test_exits.py."""
     found = pages_of(hide_something(shown))
     monkeypatch.setattr(RestrictedQuerySet, "visible_to", lambda self, user: self.all())
@@ -150,7 +213,12 @@ def guides(segment_of):
 
 
 @pytest.fixture
-def world(cast, shown, guides):  # noqa: F811
+def token_of():
+    return lambda person: get_token_model().objects.create(person)[1]
+
+
+@pytest.fixture
+def world(cast, shown, guides):
     """Something hidden, and a guide in the care of edda and pia, for nobody and in hiding."""
     hidden = hide_something(shown)
     guide = ArticleFactory(
@@ -165,7 +233,7 @@ def world(cast, shown, guides):  # noqa: F811
 
 
 @only_postgresql
-def test_everybody_gets_the_same_answers_with_the_wall(cast, world, token_of, site, tally):  # noqa: F811
+def test_everybody_gets_the_same_answers_with_the_wall(cast, world, token_of, site, tally):
     found = pages_of(world) + pages_of_editors(world)
     api = [f"{API}/{each}" for each in LISTS]
     api += [f"{API}/articles/{world[kind][0].pk}" for kind in ("guide", "shown", "article")]
@@ -192,9 +260,16 @@ def test_everybody_gets_the_same_answers_with_the_wall(cast, world, token_of, si
 
 
 def pages_of(world):
-    """Every page of the help center, with hidden things wherever one can be named."""
-    found = addresses(world)
-    return [each for each in found if re.match(rf"/hc(?!/fr/)(?!.*-{CANARY})", each)]
+    """The pages of the help center, with each hidden thing wherever one can be named."""
+    kinds = {"category": "categories", "section": "sections", "article": "articles"}
+    found = [f"/hc/en-us/{kinds[k]}/{thing.pk}" for k in kinds for thing in world[k]]
+    found += [f"/hc/attachments/{a.pk}/{a.file_name}" for a in world["attachment"]]
+    around = world["section"][0].category
+    found += [
+        f"/hc/en-us/categories/{around.pk}",
+        f"/hc/en-us/sections/{around.sections.first().pk}",
+    ]
+    return [*found, "/hc", "/hc/en-us", *(f"/hc/en-us/search?query={q}" for q in ("for", "body"))]
 
 
 def pages_of_editors(world):
@@ -212,7 +287,7 @@ def pages_of_editors(world):
 
 
 @only_postgresql
-def test_people_write_behind_the_wall(cast, world, token_of, site):  # noqa: F811
+def test_people_write_behind_the_wall(cast, world, token_of, site):
     site()
     api = {name: ApiClient(token_of(cast[name])) for name in ("maria", "pia", "ada")}
     public, guide = world["shown"][0].pk, world["guide"][0].pk
@@ -287,7 +362,7 @@ def test_people_sign_in_and_out_behind_the_wall(cast, world, site):
 
 
 @only_postgresql
-def test_nothing_stays_for_the_next_request(cast, shown, site, monkeypatch):  # noqa: F811
+def test_nothing_stays_for_the_next_request(cast, shown, site, monkeypatch):
     hide_something(shown)
     site()
     admin = client_of(cast["ada"])
