@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpcenter.models import Comment
+from helpcenter.models import Comment, PermissionGroup
 from segments.models import Audience
 from tests.factories_content import (
     ArticleFactory,
@@ -99,3 +99,26 @@ def test_an_archived_article_is_not_explained(api, secret):
     assert api("ada").post("/api/v2/access/explain", body).status_code == 200
     assert api("ada").delete(f"{API}/articles/{secret.pk}").status_code == 204
     assert api("ada").post("/api/v2/access/explain", body).status_code == 400
+
+
+def test_a_new_article(api, cast, segment_of, secret):
+    """Nobody writes into a hidden section, and an author who may not be chosen is not looked at."""
+    guides = PermissionGroup.objects.create(
+        name="Guides", publish=Audience.of(segment_of["publishers"])
+    )
+    open_section = SectionFactory(category__help_center=secret.section.category.help_center)
+    words = {"title": "New", "locale": "en-us", "permission_group_id": guides.pk}
+    body = {"article": {**words, "user_segment_id": None}}
+    pia = api("pia")
+    hidden, missing = (
+        pia.post(f"{API}/sections/{pk}/articles", body) for pk in (secret.section_id, 12345)
+    )
+    assert (hidden.status_code, hidden.content) == (404, missing.content)
+    for author in (cast["dan"].pk, 12345):
+        body["article"]["author_id"] = author
+        made = pia.post(f"{API}/sections/{open_section.pk}/articles", body)
+        assert made.status_code == 201, made.content
+        assert made.json()["article"]["author_id"] == cast["pia"].pk
+    body["article"]["author_id"] = cast["dan"].pk
+    made = api("ada").post(f"{API}/sections/{open_section.pk}/articles", body)
+    assert made.json()["article"]["author_id"] == cast["dan"].pk
