@@ -85,3 +85,12 @@ def test_what_each_may_do_with_an_article(cast, segment_of, rf):
         "pia": publisher,
         "ada": set(found["ada"]),
     }
+
+
+def test_archived_articles_are_not_among_the_others(cast):
+    shown = ArticleFactory(title="Kept")
+    ArticleFactory(title="Gone", section=shown.section).archive()
+    client = Client()
+    client.force_login(cast["ada"])
+    page = client.get(reverse("admin:helpcenter_article_changelist")).text
+    assert "Kept" in page and "Gone" not in page

@@ -12,18 +12,25 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def article():
-    """An article in the care of a group whose two audiences nothing else uses."""
+    """An article in the care of a group; another group, without articles, has audiences."""
     edit, publish = (Audience.of(Segment.objects.create(name=name)) for name in ("edit", "publish"))
-    group = PermissionGroup.objects.create(name="Guides", edit=edit, publish=publish)
-    return ArticleFactory(permission_group=group)
+    PermissionGroup.objects.create(name="Empty", edit=edit, publish=publish)
+    audience = Audience.of(Segment.objects.create(name="readers"))
+    return ArticleFactory(
+        audience=audience, permission_group=PermissionGroup.objects.create(name="Guides")
+    )
+
+
+def empty():
+    return PermissionGroup.objects.get(name="Empty")
 
 
 USED = {
     "the help center": lambda article: article.section.category.help_center,
     "the audience of an article": lambda article: article.audience,
-    "who may edit": lambda article: article.permission_group.edit,
-    "who may publish": lambda article: article.permission_group.publish,
-    "a segment of theirs": lambda article: article.permission_group.publish.segments.get(),
+    "who may edit": lambda article: empty().edit,
+    "who may publish": lambda article: empty().publish,
+    "a segment of theirs": lambda article: empty().publish.segments.get(),
     "the permission group": lambda article: article.permission_group,
 }
 
@@ -34,4 +41,4 @@ def test_what_is_used_is_not_deleted(article, what):
         USED[what](article).delete()
     assert Article._base_manager.filter(pk=article.pk).exists()
     assert Category._base_manager.exists()
-    assert PermissionGroup.objects.filter(pk=article.permission_group_id).exists()
+    assert PermissionGroup.objects.filter(name__in=["Guides", "Empty"]).count() == 2

@@ -86,12 +86,12 @@ def test_the_title_of_a_draft_sorts_nothing(api, center):
     second = ArticleFactory(title="Z", section=section, audience=everyone, draft=True)
     second.translations.create(locale="fr", title="N", draft=False)
 
-    def order(name):
+    def shown(name):
         listed = api(name).get(f"{API}/articles?sort_by=title").json()["articles"]
-        return [each["id"] for each in listed]
+        return [(each["id"], each["title"]) for each in listed]
 
-    assert order("dan") == [second.pk, first.pk]
-    assert order("ada") == [first.pk, second.pk]
+    assert shown("dan") == [(second.pk, "N"), (first.pk, "M")]
+    assert shown("ada") == [(first.pk, "M"), (second.pk, "Z")]
 
 
 def test_an_archived_article_is_not_explained(api, secret):
