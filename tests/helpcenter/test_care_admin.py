@@ -71,6 +71,7 @@ def test_what_each_may_do_with_an_article(cast, segment_of, rf):
             "change those of others": model_admin.whose_audience_may_change(
                 request, Article._base_manager.exclude(pk=article.pk)
             ).exists(),
+            "list who sees what": "audience" in model_admin.get_list_display(request),
             "move": "section" not in model_admin.get_readonly_fields(request, article),
             "hand over": "permission_group"
             not in model_admin.get_readonly_fields(request, article),
@@ -78,7 +79,8 @@ def test_what_each_may_do_with_an_article(cast, segment_of, rf):
         if name == "aki":
             ArticleFactory(section=article.section)  # in nobody's care
     editor = {"add", "find it in the menu"}
-    publisher = found["pia"].keys() - {"publish at once", "change those of others", "hand over"}
+    admins = {"publish at once", "change those of others", "hand over", "list who sees what"}
+    publisher = found["pia"].keys() - admins
     assert {name: {what for what, yes in each.items() if yes} for name, each in found.items()} == {
         "aki": set(),
         "edda": editor,
