@@ -108,6 +108,8 @@ def test_the_start_page_says_who_sees_how_much(filled, client):
         card = page[page.index(f"<h2>{someone.name}</h2>") :].split("</li> <li")[0]
         assert str(someone.about) in card
         assert f"Sees {visible} articles" in card
+        drafts = Article.objects.visible_to(user).filter(published=False).count()
+        assert re.findall(r" and (\d+) draft", card) == ([str(drafts)] if drafts else [])
         for segment in Segment.objects.for_user(user):
             assert f"<li>{segment.name}</li>" in card
     assert "Sees 13 articles" in page

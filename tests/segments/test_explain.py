@@ -160,6 +160,7 @@ def test_admins_and_editors_are_said_to_be_such(article):
     assert "Admins see everything." in words(admin, article)
     edda = PersonFactory(role="agent")
     assert not explain(edda, article).visible
+    assert not explain(edda, article).bypass
     staff = Audience.of(Segment.objects.get(built_in="staff"))
     article.permission_group = PermissionGroup.objects.create(name="Guides", edit=staff)
     article.save()

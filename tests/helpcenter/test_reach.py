@@ -1,0 +1,40 @@
+"""Who can see this: what hides a thing from everybody it is for."""
+
+import pytest
+
+from helpcenter.models import PermissionGroup
+from segments.models import Audience
+from segments.reach import reach_of
+from tests.factories_content import ArticleFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def names(people):
+    return {person.name for person in people}
+
+
+@pytest.fixture
+def article(cast, segment_of):
+    group = PermissionGroup.objects.create(name="G", edit=Audience.of(segment_of["editors"]))
+    return ArticleFactory(audience=Audience.of(segment_of["acme"]), permission_group=group)
+
+
+def test_a_published_article(article):
+    found = reach_of(article)
+    assert (found.is_public, names(found.members)) == (False, {"Maria", "Nadia"})
+    assert (names(found.admins), names(found.editors)) == ({"Ada"}, {"Edda"})
+
+
+def test_a_draft_is_for_those_who_take_care_of_it(article):
+    article.translations.update(draft=True)
+    found = reach_of(article)
+    assert (found.is_public, names(found.members)) == (False, set())
+    assert (names(found.admins), names(found.editors)) == ({"Ada"}, {"Edda"})
+
+
+def test_an_archived_article_is_for_nobody(article):
+    article.archive()
+    found = reach_of(article)
+    assert not found.is_public
+    assert not [*found.members, *found.admins, *found.editors]
