@@ -16,10 +16,21 @@ NOBODY, EVERYONE = "nobody", "everyone"
 NAMES = ("name", "built_in")
 
 
+class AudienceSelect(forms.SelectMultiple):
+    """A list of segments that can be searched, where scripts run and it is long."""
+
+    class Media:
+        js = [forms.Script("segments/choose.js", defer=True)]
+        css = {"all": ["segments/segments.css"]}
+
+    def __init__(self) -> None:
+        super().__init__({"size": 12, "data-search": gettext_lazy("Search segments")})
+
+
 class AudienceField(forms.MultipleChoiceField):
     """Nobody, everyone, or segments; the cleaned value is the `Audience`."""
 
-    widget = forms.SelectMultiple(attrs={"size": 10})
+    widget = AudienceSelect
     default_error_messages = {
         "required": gettext_lazy("Say who may see this: nobody, everyone, or segments."),
         "mixed": gettext_lazy("Nobody and everyone cannot be combined with anything else."),

@@ -219,6 +219,27 @@ def test_a_changed_audience_is_confirmed(admin, page, screenshot):
     assert article.audience_id == Audience.EVERYONE
 
 
+def test_a_long_list_of_segments_is_searched(admin, page, axe, screenshot):
+    for number in range(20):
+        Segment.objects.create(name=f"Partners of region {number}")
+    article = Article.objects.get(translations__title="Reach the Premium line")
+    address = reverse("admin:helpcenter_article_change", args=[article.pk])
+    page.goto(address)
+    names = page.get_by_label("Audience").locator("option")
+    assert names.count() > 20
+    page.get_by_label("Search segments").fill("region 17")
+    # What is chosen stays in sight, and chosen.
+    assert names.all_inner_texts() == ["Partners of region 17", "Premium homes"]
+    assert axe(page) == []
+    screenshot("audience-search")
+    page.get_by_label("Audience").select_option(["Premium homes", "Partners of region 17"])
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("heading", name="What this change does").wait_for()
+    page.set_viewport_size(PHONE)
+    page.goto(address)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
 def test_many_audiences_are_changed(admin, page, screenshot):
     page.goto(reverse("admin:helpcenter_article_changelist"))
     page.locator("#action-toggle").check()
