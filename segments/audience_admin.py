@@ -154,8 +154,9 @@ class AudiencePicker(admin.ModelAdmin):
             separated([*(getattr(each, n) for n in picked), *_places(each, parents)])
             for each in (stored, obj)
         )
-        ids = [getattr(obj, n).pk for n in picked] + [getattr(obj, c) for c in columns]
-        seen = effect.fingerprint(obj.pk, ids, before, after)
+        # Not by the ids of the audiences: asking undoes the new one, which gets another id then.
+        whom = [sorted(admission_of(getattr(obj, n)) or ()) for n in picked]
+        seen = effect.fingerprint(obj.pk, whom, [getattr(obj, c) for c in columns], before, after)
         if not is_confirmed(request, seen, effect.widens):
             raise Unconfirmed(effect, before, after, seen)
 

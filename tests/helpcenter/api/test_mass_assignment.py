@@ -54,7 +54,7 @@ MAY = {
     Subscription: dict.fromkeys(("maria", "ada"), {"include_comments"}),
 }
 # What follows from a text that somebody may change.
-DERIVED = {"html", "search_title", "search_text", "published"}
+DERIVED = {"html", "search_title", "search_text", "published", "sign_in_version"}
 
 
 @pytest.fixture
