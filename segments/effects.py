@@ -1,6 +1,6 @@
 """What would a change do to who sees what? Asked before it is made: of nothing that is stored.
 
-Two kinds of changes are understood: other members of a segment (a draft), and other audiences or
+Two kinds of changes are understood: other members of segments (drafts), and other audiences or
 other places of content (moves). Content is grouped by its chain, the audiences from the top down to
 it, and people by the segments of these chains they are in; what each class of people gains or loses
 follows by the rule of design §2. So the answer is exact. It costs a constant number of queries
@@ -49,8 +49,6 @@ NOBODY: frozenset[int] = frozenset()
 ONE_BY_ONE = 20_000
 # Stands in a chain for "staff only": management permissions count for no one else.
 STAFF = -1
-# Stands in a chain for the segment that is changed, as it will be.
-DRAFT = -2
 
 
 def _unchanged(admission: Admission) -> Admission:
@@ -86,6 +84,11 @@ class Draft(NamedTuple):
     segment: int
     joins: frozenset[Any]
     leaves: frozenset[Any]
+
+    @property
+    def marker(self) -> int:
+        """Stands in a chain for the segment as it will be."""
+        return -self.segment - 1  # neither another segment nor STAFF
 
 
 @dataclass(frozen=True)
@@ -169,9 +172,14 @@ def effect_of_draft(segment: Segment, after: QuerySet[Any]) -> Effect:
         frozenset(people.values_list("pk", flat=True))
         for people in (without(after, before), without(before, after))
     )
-    effect = _Question(segment._state.db, draft=Draft(segment.pk, joins, leaves)).answer()
+    effect = _Question(segment._state.db, drafts=[Draft(segment.pk, joins, leaves)]).answer()
     effect.joins, effect.leaves = joins, leaves
     return effect
+
+
+def effect_of_memberships(drafts: Iterable[Draft], using: str | None) -> Effect:
+    """What everybody sees more or less of when all these segments have other members at once."""
+    return _Question(using, drafts=drafts).answer()
 
 
 def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
@@ -247,12 +255,12 @@ class _Question:
         using: str | None,
         moves: Iterable[Move] = (),
         replaced: int | None = None,
-        draft: Draft | None = None,
+        drafts: Iterable[Draft] = (),
     ) -> None:
         self.using = using or DEFAULT_DB_ALIAS
         self.moves = list(moves)
         self.replaced = replaced
-        self.draft = draft
+        self.drafts = {draft.segment: draft for draft in drafts}
         # Everybody who is in one of the classes by id.
         self.known: set[Any] = set()
 
@@ -337,10 +345,10 @@ class _Question:
         return Group(_chain(levels[0]), _chain(map(self._drafted, levels[1])))
 
     def _drafted(self, level: Admission) -> Admission:
-        """The level as it is when the draft is stored."""
-        if self.draft is None or level is None or self.draft.segment not in level:
+        """The level as it is when the drafts are stored."""
+        if level is None or self.drafts.keys().isdisjoint(level):
             return level
-        return level - {self.draft.segment} | {DRAFT}
+        return frozenset(self.drafts[pk].marker if pk in self.drafts else pk for pk in level)
 
     def _placed(self, model: Any, row: dict[str, Any], pk: Any = None) -> dict[str, Any]:
         """The row of parents' ids as the change leaves it; without a pk that of a touched row."""
@@ -356,7 +364,7 @@ class _Question:
 
     def _touched(self, model: Any, name: str) -> QuerySet[Any]:
         """Only the rows that the change can touch, so that a large world is not read for it."""
-        segments = {self.replaced, self.draft.segment if self.draft else None}
+        segments = {self.replaced, *self.drafts}
         ids = [pk for pk, named in self.admissions.items() if named and named & segments]
         touched = _among(f"{name}_id", ids)
         for move in self.moves:
@@ -435,20 +443,16 @@ class _Question:
         if not groups:
             return []
         rules = self._rules(groups)
-        named = named_values(c for rule in rules.rules.values() for c in rule.conditions)
-        concerned = self.draft.joins | self.draft.leaves if self.draft else None
-        few = concerned if concerned is not None and len(concerned) <= ONE_BY_ONE else None
-        plain = rules.segments_of(Person(None))
-        classes: dict[frozenset[int], list[Any]] = defaultdict(list)
-        for person, pks in read_alike(Asked(named, rules.rules), self.using, few):
-            memberships = rules.segments_of(person) | ({STAFF} if person.is_staff else frozenset())
-            self.known.update(pks)
-            classes[memberships] += pks
-        if self.draft and concerned is not None:
-            classes[plain] += concerned - self.known
-            return _drafted_classes(classes, self.draft)
+        if self.drafts:
+            drafts = list(self.drafts.values())
+            concerned = frozenset[Any]().union(*(draft.joins | draft.leaves for draft in drafts))
+            classes = classes_among(concerned, rules, self.using)
+            self.known.update(concerned)
+            return _listed(_drafted_classes(classes, drafts))
+        classes = _classes_by(rules, self.using, None)
+        self.known.update(*classes.values())
         others = self._people().count() - len(self.known)
-        return [Class(plain, others, None), *_listed(classes)]
+        return [Class(_plain(rules), others, None), *_listed(classes)]
 
     def _rules(self, groups: Collection[Group]) -> Ruleset:
         """The compiled rules of the segments that decide, and of no others."""
@@ -473,13 +477,57 @@ def _listed(classes: Mapping[frozenset[int], list[Any]]) -> list[Class]:
     return [Class(memberships, len(pks), pks) for memberships, pks in classes.items() if pks]
 
 
-def _drafted_classes(classes: Mapping[frozenset[int], list[Any]], draft: Draft) -> list[Class]:
-    """Only whom the draft concerns; those who join have it in their memberships."""
-    found: dict[frozenset[int], list[Any]] = {}
+def classes_among(
+    people: Collection[Any], rules: Ruleset, using: str
+) -> dict[frozenset[int], list[Any]]:
+    """The segments that somebody is in -> all of these active people, by id, who are in the same.
+
+    In one query.
+    """
+    few = people if len(people) <= ONE_BY_ONE else None
+    classes = _classes_by(rules, using, few)
+    if few is None:
+        classes = {m: [pk for pk in pks if pk in people] for m, pks in classes.items()}
+    plain = _plain(rules)
+    classes[plain] = [*classes.get(plain, ()), *set(people).difference(*classes.values())]
+    return classes
+
+
+def _classes_by(
+    rules: Ruleset, using: str, among: Collection[Any] | None
+) -> dict[frozenset[int], list[Any]]:
+    """The same without those who have nothing of what the rules ask for."""
+    named = named_values(c for rule in rules.rules.values() for c in rule.conditions)
+    classes: dict[frozenset[int], list[Any]] = defaultdict(list)
+    for person, pks in read_alike(Asked(named, rules.rules), using, among):
+        staff = frozenset([STAFF] if person.is_staff else [])
+        classes[rules.segments_of(person) | staff] += pks
+    return classes
+
+
+def _plain(rules: Ruleset) -> frozenset[int]:
+    """The segments of whoever has nothing of what the rules ask for."""
+    return rules.segments_of(Person(None))
+
+
+def _drafted_classes(
+    classes: Mapping[frozenset[int], list[Any]], drafts: list[Draft]
+) -> dict[frozenset[int], list[Any]]:
+    """The same people, also by the changed segments that they are in afterwards."""
+    joining: dict[Any, set[int]] = defaultdict(set)
+    leaving: dict[Any, set[int]] = defaultdict(set)
+    for draft in drafts:
+        for pk in draft.joins:
+            joining[pk].add(draft.marker)
+        for pk in draft.leaves:
+            leaving[pk].add(draft.marker)
+    found: dict[frozenset[int], list[Any]] = defaultdict(list)
     for memberships, pks in classes.items():
-        found[memberships | {DRAFT}] = [pk for pk in pks if pk in draft.joins]
-        found[memberships] = [pk for pk in pks if pk in draft.leaves]
-    return _listed(found)
+        present = {draft.marker for draft in drafts if draft.segment in memberships}
+        for pk in pks:
+            then = present - leaving.get(pk, NOBODY) | joining.get(pk, NOBODY)
+            found[memberships | then].append(pk)
+    return found
 
 
 def _chain(levels: Iterable[Admission]) -> Chain:
