@@ -6,22 +6,28 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.db.models import Prefetch
+from django.contrib.admin.utils import label_for_field
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts import admin as people
+from accounts.domains import addresses_that_count
 from accounts.models import AgentGroup, Organization, Tag, User
 from segments.admin import (
+    AsksFirst,
     AudienceFilter,
     AudiencePicker,
+    ConcernsMany,
     PersonAccess,
     RefusesGracefully,
     RestrictedAdmin,
     SeenByFilter,
 )
 from segments.effects import Move
+from segments.phrases import all_of, counted, joined, labelled, separated
+from segments.querysets import Among
 from segments.ruleset import viewer_for
 
 from . import permissions, querysets
@@ -309,19 +315,55 @@ def _extended(model: Any, by: type[admin.ModelAdmin], plain: type[admin.ModelAdm
     admin.site.register(model, type(plain.__name__, (by, plain), {}))
 
 
+class OrganizationTools(RefusesGracefully, ConcernsMany):
+    """An organization gives its people tags, and its domains give it people."""
+
+    def people_of(self, pks: list[Any]) -> Any:
+        """Whoever belongs to one of them."""
+        members = Organization.people.through._base_manager.filter(Among("organization", pks))
+        return User._base_manager.filter(pk__in=members.values("user"))
+
+    def in_words(self, pks: list[Any]) -> str:
+        """The tags and the domains of one; how many there are of several."""
+        rows = Organization._base_manager.filter(Among("pk", pks))
+        if len(pks) > 1:
+            return counted(rows.count(), self.opts.verbose_name_plural)
+        parts: list[Any] = []
+        for one in rows:
+            parts.append(one)
+            for given in (one.tags.all(), one.domains.all()):
+                parts.append(labelled(given.model._meta.verbose_name_plural, joined(given) or "–"))
+        return separated(parts)
+
+
 # Conditions name these, and what they name is not deleted.
-_extended(Organization, RefusesGracefully, people.OrganizationAdmin)
+_extended(Organization, OrganizationTools, people.OrganizationAdmin)
 _extended(Tag, RefusesGracefully, people.TagAdmin)
 _extended(AgentGroup, RefusesGracefully, people.AgentGroupAdmin)
 
 
-class PersonTools(PersonAccess):
-    """What a person can see, as a list and with their eyes."""
+class PersonTools(PersonAccess, AsksFirst):
+    """What a person can see, as a list and with their eyes; whom many addresses let see what."""
+
+    def people_of(self, pks: list[Any]) -> Any:
+        """These people themselves."""
+        return User._base_manager.filter(Among("pk", pks))
+
+    def in_words(self, pks: list[Any]) -> str:
+        """Whose addresses are verified."""
+        verified = addresses_that_count().filter(Among("user", pks)).select_related("user")
+        names = all_of((each.user for each in verified.order_by("user")), at_most=10)
+        return labelled(label_for_field("email_is_verified", User, self), names or "–")
 
     def tools(self, thing: Any) -> list[tuple[str, str]]:
         """The links on the form of the person."""
         address = f"{reverse('view_as')}?{urlencode({'person': thing.email})}"
         return [*super().tools(thing), (address, str(_("View as this person")))]
+
+    def verify_all(self, request: HttpRequest, rows: QuerySet[User]) -> None:
+        """What an address makes of somebody is asked for all of them at once."""
+        with self.asking(request, rows):
+            super().verify_all(request, rows)  # type: ignore[misc]
 
 
 _extended(User, PersonTools, people.PersonAdmin)

@@ -14,6 +14,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from .asking_first import AsksFirst as AsksFirst
+from .asking_first import ConcernsMany as ConcernsMany
 from .audience_admin import AudienceFilter as AudienceFilter
 from .audience_admin import AudiencePicker as AudiencePicker
 from .audience_admin import ChangesAudiences, SeenByFilter

@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
-from accounts.models import User
+from accounts.models import AgentGroup, Organization, Tag, User
 from helpcenter.models import Article, Category, HelpCenter, PermissionGroup, Section
-from segments import attributes, effects, ruleset
+from segments import attributes, effects, person_changes, ruleset
 from segments.effects import (
     Move,
     _Question,
@@ -23,13 +23,14 @@ from segments.effects import (
     effect_of_replacing,
 )
 from segments.models import Audience, Segment
+from segments.person_changes import Trial
 from segments.ruleset import Viewer, viewer_for
 from tests import worlds
 from tests.factories_content import ArticleFactory, SectionFactory
 
 pytestmark = pytest.mark.django_db
 COMPARED = Counter()
-KINDS = ["move", "place", "replace", "edit"]
+KINDS = ["move", "place", "replace", "edit", "become"]
 quietly = settings(
     max_examples=30,
     suppress_health_check=list(HealthCheck),
@@ -139,6 +140,8 @@ def way_to_change(kind, chance):
     if kind == "place":
         moves, put = ways_to_place(chance)
         return effect_of_all(moves, "default"), put
+    if kind == "become":
+        return way_to_become(chance)
     if kind == "move":
         return effect_of_moves(rows, {"audience": becomes}), move
     if kind == "replace":
@@ -168,6 +171,33 @@ def ways_to_place(chance):
             model._base_manager.filter(pk=row.pk).update(audience=new, **into)
 
     return [Move(becomes, model, pks, into=into)], put
+
+
+def way_to_become(chance):
+    """Other tags for organizations, and other organizations, groups and tags for their people."""
+    organizations, tags, groups = (
+        list(model.objects.order_by("pk")) for model in (Organization, Tag, AgentGroup)
+    )
+    some = {"tags": tags, "organizations": organizations, "agent_groups": groups}
+    given = [
+        (row, name, chance.sample(some[name], min(2, len(some[name]))))
+        for rows, names in ((organizations, ["tags"]), (User.objects.order_by("pk"), some))
+        for row in rows
+        for name in names
+        if chance.random() < 0.5
+    ]
+
+    def give():
+        for row, name, values in given:
+            getattr(row, name).set(values)
+
+    trial = Trial()
+    with transaction.atomic():
+        trial.concerns(User.objects.all())
+        give()
+        trial.look()
+        transaction.set_rollback(True)
+    return trial.effect(), give
 
 
 def audience_set(audience):
@@ -235,12 +265,21 @@ def places_are_forgotten():
     return mock.patch.object(_Question, "_placed", lambda self, model, row, pk=None: row)
 
 
+def who_leaves_is_forgotten():
+    def forgetful(drafts, using):
+        joins_only = [draft._replace(leaves=frozenset()) for draft in drafts]
+        return effects.effect_of_memberships(joins_only, using)
+
+    return mock.patch.object(person_changes, "effect_of_memberships", forgetful)
+
+
 @pytest.mark.parametrize(
     ("bug", "kind"),
     [
         (other_levels_are_forgotten, "move"),
         (drafts_are_forgotten, "edit"),
         (places_are_forgotten, "place"),
+        (who_leaves_is_forgotten, "become"),
     ],
 )
 def test_a_planted_bug_is_found(bug, kind):
