@@ -323,6 +323,15 @@ class OrganizationTools(RefusesGracefully, ConcernsMany):
         members = Organization.people.through._base_manager.filter(Among("organization", pks))
         return User._base_manager.filter(pk__in=members.values("user"))
 
+    def people_to_come(self, request: HttpRequest) -> Any:
+        """Whoever has an address at one of the domains that are typed."""
+        found = addresses_that_count().none()
+        for name, domain in request.POST.items():
+            if name.startswith("domains-") and name.endswith("-domain") and domain:
+                suffix = f"@{str(domain).strip().lower()}"
+                found |= addresses_that_count().filter(email__endswith=suffix)
+        return User._base_manager.filter(pk__in=found.values("user"))
+
     def in_words(self, pks: list[Any]) -> str:
         """The tags and the domains of one; how many there are of several."""
         rows = Organization._base_manager.filter(Among("pk", pks))
@@ -352,7 +361,7 @@ class PersonTools(PersonAccess, AsksFirst):
     def in_words(self, pks: list[Any]) -> str:
         """Whose addresses are verified."""
         verified = addresses_that_count().filter(Among("user", pks)).select_related("user")
-        names = all_of((each.user for each in verified.order_by("user")), at_most=10)
+        names = all_of((each.user for each in verified.order_by("user__email")), at_most=10)
         return labelled(label_for_field("email_is_verified", User, self), names or "–")
 
     def tools(self, thing: Any) -> list[tuple[str, str]]:

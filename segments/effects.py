@@ -109,6 +109,8 @@ class Group:
         return not self.before and bool(self.after)
 
 
+# The segments that somebody is in -> the ids of the people who are in exactly these.
+Classes = Mapping[frozenset[int], list[Any]]
 # Group -> the places, (audience id, *ids of the parents), whose content it holds.
 Places = dict[Group, list[tuple[Any, ...]]]
 
@@ -177,9 +179,22 @@ def effect_of_draft(segment: Segment, after: QuerySet[Any]) -> Effect:
     return effect
 
 
-def effect_of_memberships(drafts: Iterable[Draft], using: str | None) -> Effect:
-    """What everybody sees more or less of when all these segments have other members at once."""
-    return _Question(using, drafts=drafts).answer()
+def effect_of_memberships(before: Classes, then: Classes, using: str | None) -> Effect:
+    """What these people, who are the same in both, see more or less of than before."""
+    was = {pk: memberships for memberships, pks in before.items() for pk in pks}
+    joins: dict[int, set[Any]] = defaultdict(set)
+    leaves: dict[int, set[Any]] = defaultdict(set)
+    for memberships, pks in then.items():
+        for pk in pks:
+            for segment in memberships - was[pk]:
+                joins[segment].add(pk)
+            for segment in was[pk] - memberships:
+                leaves[segment].add(pk)
+    drafts = [
+        Draft(pk, frozenset(joins[pk]), frozenset(leaves[pk]))
+        for pk in joins.keys() | leaves.keys()
+    ]
+    return _Question(using, drafts=drafts, before=before).answer()
 
 
 def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
@@ -256,11 +271,14 @@ class _Question:
         moves: Iterable[Move] = (),
         replaced: int | None = None,
         drafts: Iterable[Draft] = (),
+        before: Classes | None = None,
     ) -> None:
         self.using = using or DEFAULT_DB_ALIAS
         self.moves = list(moves)
         self.replaced = replaced
         self.drafts = {draft.segment: draft for draft in drafts}
+        # Whom the drafts concern, if that is known already.
+        self.before = before
         # Everybody who is in one of the classes by id.
         self.known: set[Any] = set()
 
@@ -446,9 +464,8 @@ class _Question:
         if self.drafts:
             drafts = list(self.drafts.values())
             concerned = frozenset[Any]().union(*(draft.joins | draft.leaves for draft in drafts))
-            classes = classes_among(concerned, rules, self.using)
-            self.known.update(concerned)
-            return _listed(_drafted_classes(classes, drafts))
+            before = self.before or classes_among(concerned, rules, self.using)
+            return _listed(_drafted_classes(before, drafts))
         classes = _classes_by(rules, self.using, None)
         self.known.update(*classes.values())
         others = self._people().count() - len(self.known)
@@ -473,17 +490,12 @@ class _Question:
         return self._people().exclude(_among("pk", sorted(self.known - listed)))
 
 
-def _listed(classes: Mapping[frozenset[int], list[Any]]) -> list[Class]:
+def _listed(classes: Classes) -> list[Class]:
     return [Class(memberships, len(pks), pks) for memberships, pks in classes.items() if pks]
 
 
-def classes_among(
-    people: Collection[Any], rules: Ruleset, using: str
-) -> dict[frozenset[int], list[Any]]:
-    """The segments that somebody is in -> all of these active people, by id, who are in the same.
-
-    In one query.
-    """
+def classes_among(people: Collection[Any], rules: Ruleset, using: str) -> Classes:
+    """All of these active people, given by id, in one query."""
     few = people if len(people) <= ONE_BY_ONE else None
     classes = _classes_by(rules, using, few)
     if few is None:
@@ -510,9 +522,7 @@ def _plain(rules: Ruleset) -> frozenset[int]:
     return rules.segments_of(Person(None))
 
 
-def _drafted_classes(
-    classes: Mapping[frozenset[int], list[Any]], drafts: list[Draft]
-) -> dict[frozenset[int], list[Any]]:
+def _drafted_classes(classes: Classes, drafts: list[Draft]) -> Classes:
     """The same people, also by the changed segments that they are in afterwards."""
     joining: dict[Any, set[int]] = defaultdict(set)
     leaving: dict[Any, set[int]] = defaultdict(set)

@@ -6,7 +6,6 @@ follows from it (a membership by an e-mail domain, say) counts, too.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,8 +18,8 @@ from django.db.models import Model, QuerySet
 from .attributes import read_person
 from .conf import setting
 from .effects import (
+    Classes,
     ContentEffect,
-    Draft,
     Effect,
     classes_among,
     content_kinds,
@@ -74,47 +73,44 @@ def _rows(model: Any, pks: set[Any]) -> Any:
     return rows.filter(Among("pk", sorted(pks))) if pks else rows.none()
 
 
+class ConcernsMore(Exception):  # noqa: N818  (no error: undo the change and begin again)
+    """A change concerns people of whom it is not known what they were before it."""
+
+    def __init__(self, people: set[Any]) -> None:
+        self.people = people
+        super().__init__(f"{len(people)} more")
+
+
 @dataclass
 class Trial:
-    """A change of many people at once, which is made, looked at and undone before it is asked of.
+    """What a change of many people does, to be known before it is kept.
 
-    Before it is made, and again when it is, say whom it concerns; then `look`, and undo it. Whoever
-    is staff, active or an admin before has to be so afterwards.
+    Whoever is staff or active before has to be so afterwards.
     """
 
-    using: str = DEFAULT_DB_ALIAS
+    # The ids of everybody concerned.
     people: set[Any] = field(default_factory=set)
-    then: dict[Any, frozenset[int]] = field(default_factory=dict)
-    # What is changed, in words: as it was, and as it will be.
-    words: list[str] = field(default_factory=list)
+    using: str = DEFAULT_DB_ALIAS
+    before: Classes = field(default_factory=dict)
 
-    def concerns(self, people: QuerySet[Any]) -> None:
-        """These users, those who are inactive left out: they see what visitors see."""
-        self.people.update(people.filter(setting("ACTIVE")).values_list("pk", flat=True))
+    def begin(self, *people: QuerySet[Any]) -> None:
+        """These users will be concerned; the change is not made yet."""
+        self.people = self.people.union(*map(_active, people))
+        self.before = self._classes()
 
-    def look(self) -> None:
-        """Remember which segments they are in now that the change is made."""
-        self.then = self._memberships()
+    def end(self, people: QuerySet[Any]) -> Effect:
+        """What everybody sees more or less of; these are concerned by the change that is made."""
+        if more := _active(people) - self.people:
+            raise ConcernsMore(self.people | more)
+        return effect_of_memberships(self.before, self._classes(), self.using)
 
-    def effect(self) -> Effect:
-        """What everybody sees more or less of. The change has been undone."""
-        joins: dict[int, set[Any]] = defaultdict(set)
-        leaves: dict[int, set[Any]] = defaultdict(set)
-        for pk, now in self._memberships().items():
-            then = self.then[pk]
-            for segment in then - now:
-                joins[segment].add(pk)
-            for segment in now - then:
-                leaves[segment].add(pk)
-        drafts = [
-            Draft(pk, frozenset(joins[pk]), frozenset(leaves[pk]))
-            for pk in joins.keys() | leaves.keys()
-        ]
-        return effect_of_memberships(drafts, self.using)
+    def _classes(self) -> Classes:
+        return classes_among(self.people, current_ruleset(self.using), self.using)
 
-    def _memberships(self) -> dict[Any, frozenset[int]]:
-        classes = classes_among(self.people, current_ruleset(self.using), self.using)
-        return {pk: memberships for memberships, pks in classes.items() for pk in pks}
+
+def _active(people: QuerySet[Any]) -> set[Any]:
+    """Their ids. Whoever is inactive sees what visitors see."""
+    return set(people.filter(setting("ACTIVE")).values_list("pk", flat=True))
 
 
 def put_back(person: Model, moments: Iterable[Moment]) -> None:

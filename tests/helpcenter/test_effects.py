@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accounts.models import AgentGroup, Organization, Tag, User
 from helpcenter.models import Article, Category, HelpCenter, PermissionGroup, Section
-from segments import attributes, effects, person_changes, ruleset
+from segments import attributes, effects, ruleset
 from segments.effects import (
     Move,
     _Question,
@@ -184,7 +184,7 @@ def way_to_become(chance):
         for rows, names in ((organizations, ["tags"]), (User.objects.order_by("pk"), some))
         for row in rows
         for name in names
-        if chance.random() < 0.5
+        if chance.random() < 0.3
     ]
 
     def give():
@@ -193,11 +193,11 @@ def way_to_become(chance):
 
     trial = Trial()
     with transaction.atomic():
-        trial.concerns(User.objects.all())
+        trial.begin(User.objects.all())
         give()
-        trial.look()
+        effect = trial.end(User.objects.all())
         transaction.set_rollback(True)
-    return trial.effect(), give
+    return effect, give
 
 
 def audience_set(audience):
@@ -266,11 +266,11 @@ def places_are_forgotten():
 
 
 def who_leaves_is_forgotten():
-    def forgetful(drafts, using):
-        joins_only = [draft._replace(leaves=frozenset()) for draft in drafts]
-        return effects.effect_of_memberships(joins_only, using)
+    def joins_only(segment, joins, leaves):
+        return draft(segment, joins, frozenset())
 
-    return mock.patch.object(person_changes, "effect_of_memberships", forgetful)
+    draft = effects.Draft
+    return mock.patch.object(effects, "Draft", joins_only)
 
 
 @pytest.mark.parametrize(
