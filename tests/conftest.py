@@ -31,6 +31,27 @@ hypothesis_settings.load_profile("test")
 
 TALLY = pytest.StashKey[Counter]()
 
+# Tests that ask the database nothing special: `make test` asks them of one, so that it takes less
+# than ten minutes, and --everything (as in CI) of all.
+LEFT_TO = {
+    "tests/accounts/test_sign_in.py": "postgresql",
+    "tests/helpcenter/api/test_docs.py": "postgresql",
+    "tests/helpcenter/api/test_mass_assignment.py": "postgresql",
+    "tests/helpcenter/api/test_people.py": "postgresql",
+    "tests/helpcenter/api/test_schema.py": "postgresql",
+    "tests/helpcenter/test_bad_input.py": "postgresql",
+    "tests/helpcenter/test_demo.py": "sqlite",
+    "tests/helpcenter/test_effects.py::test_a_planted_bug_is_found": "sqlite",
+    "tests/helpcenter/test_import_markdown.py": "sqlite",
+    "tests/helpcenter/test_inspection.py": "postgresql",
+    "tests/helpcenter/test_markdown_tree.py": "sqlite",
+    "tests/helpcenter/test_rendering.py": "sqlite",
+    "tests/helpcenter/test_roles.py": "postgresql",
+    "tests/helpcenter/test_rule.py::test_a_planted_bug_is_found": "sqlite",
+    "tests/helpcenter/test_surfaces.py": "sqlite",
+    "tests/helpcenter/test_viewing.py": "postgresql",
+}
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -44,6 +65,11 @@ def pytest_addoption(parser):
         type=float,
         default=0,
         help="how long the fuzz tests with `budget` may take together; with 0 they are left out",
+    )
+    parser.addoption(
+        "--everything",
+        action="store_true",
+        help="also the tests that `make test` leaves to another database",
     )
 
 
@@ -59,6 +85,14 @@ def pytest_unconfigure():
     shutil.rmtree(settings.DATA_DIR, ignore_errors=True)
 
 
+def left_to(item):
+    """The database that the test is left to: for most tests the one of this run."""
+    for place, vendor in LEFT_TO.items():
+        if item.nodeid.startswith(place):
+            return vendor
+    return connection.vendor
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """Leave out the other parts; browser tests come last, as an event loop runs after the first."""
@@ -68,6 +102,8 @@ def pytest_collection_modifyitems(config, items):
 
     def is_wanted(item):
         if "once" in item.keywords and connection.vendor != "sqlite":
+            return False
+        if left_to(item) != connection.vendor and not config.option.everything:
             return False
         has_budget = "budget" in item.fixturenames
         return part_of(item) in wanted and (not has_budget or config.option.fuzz_seconds > 0)
