@@ -178,6 +178,13 @@ class TestHistory:
         (watched,) = history._step(Step(User, field), "address")
         assert (watched.table, watched.field) == (EmailAddress._meta.db_table, "address")
 
+    def test_follows_links_from_their_other_end(self):
+        there = User._meta.get_field("tags")
+        forward = history._link(User, there, "x")
+        reverse = history._link(Tag, there.remote_field, "x")
+        assert forward.table == reverse.table
+        assert (forward.value, reverse.value) == ('{row}."tag_id"', '{row}."user_id"')
+
     def test_leaves_out_what_two_fields_share(self, settings):
         settings.SEGMENTS = {**settings.SEGMENTS, "ATTRIBUTES": {"word": ["language", "name"]}}
         assert "word" not in history.recorded_fields(User)
