@@ -20,8 +20,7 @@ class SegmentsConfig(AppConfig):
         # The checks register themselves.
         from . import checks, history, protection, row_security_checks, triggers, view_checks  # noqa: F401
 
-        if history.history_triggers not in triggers.providers:
-            triggers.providers.append(history.history_triggers)
+        triggers.providers.append(history.history_triggers)
         pre_migrate.connect(make_way, dispatch_uid="segments.make_way")
         post_migrate.connect(restore, dispatch_uid="segments.restore")
         pre_delete.connect(protection.refuse_deletion, dispatch_uid="segments.refuse_deletion")

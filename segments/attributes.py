@@ -51,15 +51,12 @@ class Lookup:
         steps = []
         for part in self.path.split("__"):
             try:
-                model_field = model._meta.get_field("pk" if part == "pk" else part)
+                model_field = model._meta.pk if part == "pk" else model._meta.get_field(part)
             except (FieldDoesNotExist, AttributeError):
-                if part == "pk" and model is not None:
-                    model_field = model._meta.pk
-                else:
-                    raise ImproperlyConfigured(
-                        f"SEGMENTS['ATTRIBUTES']: {self.path!r} does not fit the user model: "
-                        f"{getattr(model, '__name__', 'a plain field')} has no field {part!r}."
-                    ) from None
+                raise ImproperlyConfigured(
+                    f"SEGMENTS['ATTRIBUTES']: {self.path!r} does not fit the user model: "
+                    f"{getattr(model, '__name__', 'a plain field')} has no field {part!r}."
+                ) from None
             steps.append(Step(model, model_field))
             model = model_field.related_model
         if model is not None:

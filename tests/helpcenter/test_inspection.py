@@ -156,6 +156,12 @@ def test_the_cost_does_not_grow(admin, cast, segment_of):
     assert queries() == few
 
 
+def test_what_is_missing_is_missing(admin, cast):
+    assert admin.get(at(Article(pk=12345), "explain")).status_code == 404
+    # Going back is sent, and never an address to follow.
+    assert admin.get(at(cast["maria"], "go_back")).status_code == 404
+
+
 @pytest.mark.surface(4)
 @pytest.mark.parametrize("name", ["visitor", "dan", "lena", "pia"])
 def test_only_for_admins(cast, articles, name):

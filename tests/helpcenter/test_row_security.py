@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
@@ -402,6 +403,26 @@ def test_the_wall_is_up_again_after_an_exception(wall):
 
 
 @only_postgresql
+def test_the_wall_is_up_again_after_what_is_undone(wall):
+    with transaction.atomic(), lifted():
+        ArticleFactory(audience=Audience.everyone())
+        assert Article._base_manager.exists()
+        transaction.set_rollback(True)
+    assert not Article._base_manager.exists()
+    with lifted():
+        assert not Article._base_manager.exists()
+
+
+@only_postgresql
+def test_outside_of_a_transaction_the_wall_is_lifted_in_one(shown, site):
+    site()
+    with lifted():
+        assert Article._base_manager.exists()
+        assert connection.in_atomic_block
+    assert not Article._base_manager.exists()
+
+
+@only_postgresql
 def test_a_command_lifts_the_wall_and_leaves_it_standing(wall, cast):
     with lifted():
         article = ArticleFactory(audience=Audience.everyone())
@@ -467,6 +488,20 @@ def test_every_restricted_model_is_protected(db):
     assert Article.labels.through._meta.db_table in tables
 
 
+def test_a_table_that_inherits_another_is_refused(monkeypatch):
+    monkeypatch.setattr(Article._meta, "parents", {HelpCenter: None})
+    with pytest.raises(ImproperlyConfigured, match="Article inherits a table"):
+        policies.protected_models()
+
+
+@only_postgresql
+def test_outdated_functions_go(wall):
+    execute("CREATE FUNCTION segments_rls_old() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    assert "segments_rls_old" in policies.functions(connection)
+    policies.install(connection)
+    assert policies.functions(connection) == set(policies.Policies(connection).functions)
+
+
 # The command --------------------------------------------------------------------------------------
 
 
@@ -503,6 +538,19 @@ def test_the_command_can_be_given_twice_and_taken_back(db, capsys):
     assert state() == before
     call_command("enable_rls", "--disable")
     assert state() == before
+
+
+@only_postgresql
+def test_a_wall_that_is_wanted_needs_no_more_words(wall, capsys):
+    call_command("enable_rls")
+    assert capsys.readouterr().out == "Row-level security is on for 12 tables.\n"
+
+
+@only_postgresql
+def test_a_role_without_a_wall_is_refused(wall):
+    with pytest.raises(CommandError, match="--disable takes it down"):
+        call_command("enable_rls", "--disable", "--role", walls.WEB)
+    assert policies.is_installed(connection)
 
 
 @only_postgresql

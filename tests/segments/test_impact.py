@@ -5,12 +5,16 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from helpcenter.models import Article, Section
+from helpcenter.models import Article, Attachment, Section
 from segments import builtin
+from segments.attributes import Person
+from segments.explain import _membership
 from segments.impact import content_of, impact_of
 from segments.models import Audience, Change, Segment, Token
 from segments.reach import reach_of
-from tests.factories_content import ArticleFactory, SectionFactory
+from segments.ruleset import current_ruleset
+from segments.wording import sentence_of
+from tests.factories_content import ArticleFactory, AttachmentFactory, SectionFactory
 
 
 def names(people):
@@ -85,6 +89,9 @@ def test_content_of_a_segment(cast, segment_of):
     ArticleFactory(audience=Audience.of(segment_of["french"]))
     assert set(content_of(segment_of["acme"], Article)) == {inside, own}
     assert set(content_of(segment_of["acme"], Section)) == {outer, inner}
+    file = AttachmentFactory(article=own)
+    AttachmentFactory()
+    assert set(content_of(segment_of["acme"], Attachment)) == {file}
 
 
 @pytest.mark.parametrize("mark", ["nobody", "ancestors"])
@@ -94,6 +101,12 @@ class TestPlaceholder:
         assert not segment.members().exists()
         for person in cast.values():
             assert segment not in Segment.objects.for_user(person)
+
+    def test_is_said_to_be_for_nobody(self, cast, mark):
+        segment = Segment.objects.get(built_in=mark)
+        assert sentence_of(segment) == "Nobody"
+        rule = current_ruleset("default").rules[segment.pk]
+        assert _membership(rule, Person(cast["maria"].pk)) == "nobody is ever in it"
 
     def test_is_in_no_audience(self, cast, mark):
         segment = Segment.objects.get(built_in=mark)

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from segments.models import Segment
+from tests.factories_content import ArticleFactory
 from tests.factories_people import PersonFactory, TagFactory
 
 pytestmark = pytest.mark.django_db
@@ -78,3 +79,30 @@ def test_the_history_of_what_is_missing_is_refused_like_that_of_what_exists(kind
     client.force_login(PersonFactory(role="light_agent"))
     address = reverse(f"admin:accounts_{kind}_history", args=[12345])
     assert client.get(address).status_code == 403
+
+
+def test_whoever_may_only_add_finds_no_segment(may, segment):
+    client = may("add")
+    assert client.get(page("changelist")).status_code == 403
+    assert client.get(page("add")).status_code == 200
+    for number in (segment.pk, 12345):
+        for name in ("change", "draft", "history"):
+            assert client.get(page(name, number)).status_code == 403, name
+
+
+def test_a_missing_segment_is_missing(may):
+    assert may("view").get(page("change", 12345)).status_code == 404
+
+
+@pytest.mark.parametrize("pk", ["of one", "of none"])
+def test_without_a_right_existence_is_not_told(may, pk):
+    """The plugin's own pages refuse by themselves, whatever the admin site lets through."""
+    person, tag, article = PersonFactory(), TagFactory(name="gold"), ArticleFactory()
+    client = may("view")
+    for thing, name in (
+        (tag, "accounts_tag_history"),
+        (person, "accounts_user_can_see"),
+        (article, "helpcenter_article_explain"),
+    ):
+        number = thing.pk if pk == "of one" else 12345
+        assert client.get(reverse(f"admin:{name}", args=[number])).status_code == 403, name

@@ -139,6 +139,17 @@ def test_a_bug_is_not_an_outage(what, method, client):
     assert getattr(client, method)("/act").status_code == 500
 
 
+@pytest.mark.parametrize(("error", "status"), [(lost(), 503), (KeyError("x"), 500)])
+def test_whoever_writes_cannot_be_named(error, status, client, monkeypatch):
+    def set_actor(name):
+        raise error
+
+    acts["now"] = lambda request: Tag.objects.create(name="new") and None
+    monkeypatch.setattr(snapshot.history, "set_actor", set_actor)
+    assert client.post("/act").status_code == status
+    assert not Tag.objects.exists()
+
+
 def test_what_a_view_says_while_it_handles_an_outage_is_its_answer():
     try:
         try:

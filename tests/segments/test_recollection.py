@@ -141,6 +141,16 @@ class TestPage:
         assert answer.context["compared"] == [expected]
         assert "Ada" in answer.content.decode()
 
+    def test_people_are_compared_by_name(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        segment.include(cast["dan"], until=SOON)
+        new, old = (m.pk for m in moments_of(segment)[:2])
+        ((field, before, after),) = admin.get(
+            address(segment, "history"), {"a": old, "b": new}
+        ).context["compared"]
+        assert (field, before) == ("People", "")
+        assert "Dan" in after and "2031-05-01" in after
+
     def test_going_back_asks_first(self, admin, cast, segment_of):
         segment = self.narrowed(admin, segment_of["premium"])
         assert not segment.members().exists()

@@ -2,12 +2,13 @@
 
 import pytest
 from django.db import connection
+from django.db.models import F, IntegerField
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Organization, Tag
-from segments import segment_list
+from segments import segment_form, segment_list
 from segments.models import Audience, Segment
 from tests.factories_content import ArticleFactory
 
@@ -195,6 +196,57 @@ class TestRows:
         }
         assert cast["dan"] in segment.members()
 
+    def test_people_stay_and_go(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        segment.include(cast["dan"], cast["maria"])
+        stays, goes = (
+            {"user": str(cast[name].pk), "kind": "included", "until": ""}
+            for name in ("dan", "maria")
+        )
+        answer = admin.post(
+            address(segment), form_of(segment, people=[stays, goes | {"DELETE": 1}])
+        )
+        assert admin.post(address(segment), hidden_fields(answer)).status_code == 302
+        assert [each.user for each in segment.people.all()] == [cast["dan"]]
+
+    @pytest.mark.parametrize(
+        ("row", "words"),
+        [
+            ({"user": "123456"}, "does not exist any more"),
+            ({"add": "Nobody Knows"}, "there is none called"),
+            ({"until": "2030-01-01T00:00:00"}, "Say who."),
+        ],
+    )
+    def test_who_is_nobody_is_said(self, admin, segment_of, row, words):
+        segment = segment_of["premium"]
+        sent = form_of(segment, people=[{"kind": "included", **row}])
+        assert words in admin.post(address(segment), sent).text
+        assert not segment.people.exists()
+
+    def test_a_row_without_anything_says_nothing(self, admin, segment_of):
+        segment = segment_of["premium"]
+        rows = [("tag", "any", ["premium"]), ("", "any", [])]
+        sent = form_of(segment, rows, name="Other", _continue="1")
+        answer = admin.post(address(segment), sent)
+        assert (answer.status_code, answer.url) == (302, address(segment))
+        stored = Segment.objects.get(pk=segment.pk)
+        assert (stored.name, stored.conditions) == ("Other", segment.conditions)
+
+    def test_whatever_a_field_raises_is_said(self, admin, segment_of, monkeypatch):
+        """The fields of a project may raise more than Django's."""
+        segment = segment_of["premium"]
+        monkeypatch.setattr(IntegerField, "to_python", lambda field, value: int(value))
+        answer = admin.post(address(segment), form_of(segment, [("organization", "any", ["x"])]))
+        assert "A value is not one of this attribute" in answer.text
+
+        def called(attribute, text):
+            raise OverflowError("too large a number")
+
+        monkeypatch.setattr(segment_form, "value_called", called)
+        sent = form_of(segment) | self.typed("tag", "vip")
+        assert "too large a number" in admin.post(address(segment), sent).text
+        assert Segment.objects.get(pk=segment.pk).version == segment.version
+
     def test_many_people_cost_one_query(self, admin, cast, segment_of):
         segment = segment_of["premium"]
 
@@ -251,6 +303,18 @@ class TestImpact:
         answer = admin.post(address(segment), form_of(segment, narrow))
         assert not answer.context["widens"]
         assert admin.post(address(segment), hidden_fields(answer)).status_code == 302
+
+    def test_another_writer_is_faster_than_the_second_look(self, admin, segment_of, monkeypatch):
+        segment, save = segment_of["premium"], Segment.save
+
+        def overtaken(self, **kwargs):
+            Segment.objects.filter(pk=self.pk).update(version=F("version") + 1)
+            save(self, **kwargs)
+
+        monkeypatch.setattr(Segment, "save", overtaken)
+        answer = admin.post(address(segment), form_of(segment, name="Other"))
+        assert answer.status_code == 200 and "Somebody else changed this segment" in answer.text
+        assert Segment.objects.get(pk=segment.pk).name == segment.name
 
     @pytest.mark.parametrize("name", ["nina", "visitor"])
     def test_only_for_those_who_manage(self, cast, segment_of, name):
@@ -319,6 +383,15 @@ class TestList:
         answer = admin.get(reverse("admin:segments_segment_changelist"), asked)
         assert answer.status_code == 200
         return {row.segment.name: row for row in answer.context["list"].rows}
+
+    def test_long_lists_have_pages(self, admin, segment_of, monkeypatch):
+        monkeypatch.setattr(segment_list, "PER_PAGE", 2)
+        answer = admin.get(reverse("admin:segments_segment_changelist"), {"sort": "name", "p": 2})
+        for link in (
+            'rel="prev" href="?sort=name&amp;p=1"',
+            'rel="next" href="?sort=name&amp;p=3"',
+        ):
+            assert link in answer.text
 
     def test_says_who_is_in(self, admin, segment_of):
         rows = self.rows(admin)
@@ -396,6 +469,21 @@ class TestDraft:
         assert answer.context["preview"]["count"] == 1
         assert "Claire" in answer.content.decode()
         assert "Language is the only condition" in answer.content.decode()
+
+    def test_it_is_sent_and_not_looked_up(self, admin, segment_of):
+        assert admin.get(address(segment_of["premium"], "draft")).status_code == 404
+        assert admin.post(address(segment_of["staff"], "draft"), {}).status_code == 404
+
+    def test_nothing_is_typed_yet(self, admin, cast):
+        answer = admin.get(reverse("admin:segments_segment_add"))
+        assert answer.context["preview"]["count"] == 0
+
+    def test_rows_with_mistakes_are_drawn_as_they_were_typed(self, admin, segment_of):
+        segment = segment_of["premium"]
+        sent = form_of(segment, [("shoe", "any", ["x"])], _draft="1")
+        answer = admin.post(address(segment), sent)
+        assert "There is no attribute" in answer.text
+        assert answer.context["form"].rows.is_bound
 
     def test_it_can_be_searched(self, admin, cast, segment_of):
         sent = form_of(segment_of["premium"], search="omar")

@@ -91,6 +91,7 @@ def test_a_view_filters_by_viewer_or_says_who_sees_it(found, view):
     assert found(view, filter_backends=[]) == ["segments.E016"]
     assert found(view, filter_backends=[], who_sees="staff") == []
     assert found(view, filter_backends=FILTER) == []
+    assert found(view, filter_backends=FILTER, serializer_class=None) == []
 
 
 @pytest.mark.parametrize("url_class", ["public", "staff", "signed-in", None])
