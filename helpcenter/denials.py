@@ -64,7 +64,9 @@ def asked_for(match: Any) -> tuple[Any, int | None]:
     if "pk" in match.kwargs:
         view = getattr(match.func, "cls", None)
         model = getattr(getattr(view, "queryset", None), "model", None)
-        return model or MODELS.get(match.view_name), match.kwargs["pk"]
+        pk = match.kwargs["pk"]
+        # Text that is no number names nothing.
+        return model or MODELS.get(match.view_name), pk if isinstance(pk, int) else None
     for name, model in MODELS.items():
         if name in match.kwargs:
             return model, match.kwargs[name]

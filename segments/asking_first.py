@@ -39,6 +39,8 @@ class AsksFirst(admin.ModelAdmin):
         self, request: HttpRequest, view: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """What the view answers once its impact is confirmed or is none; otherwise the question."""
+        if request.method != "POST":
+            return view(request, *args, **kwargs)
         people: set[Any] = set()
         while True:
             request.trial = Trial(people)  # type: ignore[attr-defined]

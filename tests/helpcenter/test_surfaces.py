@@ -445,7 +445,7 @@ def test_what_runs_without_a_viewer_is_known():
         for name, app in get_commands().items()
         if app in ("segments", "helpcenter", "accounts")
     }
-    assert ours == {"create_token", "demo", "explain_access", "import_markdown"}
+    assert ours == {"create_token", "demo", "enable_rls", "explain_access", "import_markdown"}
     with pytest.raises(TypeError):
         Article.objects.visible_to(None)
     assert not Article.objects.visible_to(AnonymousUser()).exists()
