@@ -461,7 +461,8 @@ def main() -> int:
 
     hunt = Hunt(wanted, known, options.tries, write_down if options.search else None)
     status = pytest.main(
-        ["-q", "--no-header", "-p", "no:cacheprovider", "--part", "plain", *tests], plugins=[hunt]
+        ["-q", "--no-header", "-p", "no:cacheprovider", "--part", "plain", "--everything", *tests],
+        plugins=[hunt],
     )
     print(f"{hunt.killed} mutants were killed, {len(hunt.alive)} survived")
     print(*hunt.alive, sep="\n")
