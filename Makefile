@@ -9,10 +9,10 @@ PRODUCTION = SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_url
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet $(if $(UPGRADE),--upgrade)
 
-.PHONY: help demo test lint fuzz coverage mutants bench words requirements
+.PHONY: help demo test lint fuzz coverage mutants bench bench-managing words requirements
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.site ## Serve a small help center at http://127.0.0.1:8000 (PORT=9000 for another port)
 	@$(PYTHON) manage.py demo --port $(PORT)
@@ -49,6 +49,9 @@ mutants: .venv/.dev ## Take every check away once, and find tests for those that
 
 bench: .venv/.dev ## Measure what access control costs (ARGS="--articles 1000000" takes 10 minutes)
 	@$(PYTHON) -m benchmarks.visible $(ARGS)
+
+bench-managing: .venv/.dev ## Measure the pages that manage segments, with a million people on PostgreSQL (5 minutes)
+	@$(PYTHON) -m benchmarks.managing $(ARGS)
 
 words: .venv/.dev ## Bring the translations' catalogues in line with the code
 	@$(PYTHON) -m tests.words
