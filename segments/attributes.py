@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
@@ -14,10 +14,13 @@ from django.core.signals import setting_changed
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import connections, models
 from django.db.models import (
+    Aggregate,
     BooleanField,
     Case,
     CharField,
     Exists,
+    IntegerField,
+    JSONField,
     OuterRef,
     Q,
     TextField,
@@ -158,6 +161,30 @@ class Attribute:
         return without
 
 
+# Which of the people in question, one bit for each: & is both, | is either, ~ is all others.
+# A single person is all of them or none.
+Those = int
+ALL, NONE = -1, 0
+
+
+class Who(Protocol):
+    """Whom the rule is asked about: a `Person` or a `Crowd` (crowd.py). Answers say who of them."""
+
+    @property
+    def active(self) -> Those: ...
+
+    @property
+    def staff(self) -> Those: ...
+
+    def included_in(self, segment: int) -> Those: ...
+
+    def excluded_from(self, segment: int) -> Those: ...
+
+    def with_any(self, attribute: str, values: frozenset[Any]) -> Those: ...
+
+    def with_each(self, attribute: str, values: frozenset[Any]) -> Those: ...
+
+
 @dataclass(frozen=True)
 class Person:
     """The facts about one person that the rule looks at, read in one query."""
@@ -174,6 +201,28 @@ class Person:
     def has(self, attribute: str) -> frozenset[Any]:
         """The person's values of an attribute; empty when there are none."""
         return self.values.get(attribute, frozenset())
+
+    # As `Who`.
+
+    @property
+    def active(self) -> Those:
+        return ALL if self.is_active else NONE
+
+    @property
+    def staff(self) -> Those:
+        return ALL if self.is_staff else NONE
+
+    def included_in(self, segment: int) -> Those:
+        return ALL if segment in self.included else NONE
+
+    def excluded_from(self, segment: int) -> Those:
+        return ALL if segment in self.excluded else NONE
+
+    def with_any(self, attribute: str, values: frozenset[Any]) -> Those:
+        return ALL if values & self.has(attribute) else NONE
+
+    def with_each(self, attribute: str, values: frozenset[Any]) -> Those:
+        return ALL if values <= self.has(attribute) else NONE
 
 
 @cache
@@ -225,56 +274,6 @@ def read_person(pk: Any, using: str) -> Person:
     clock, which has one value for the whole statement.
     """
     return _person(pk, _facts(pk, using))
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What of people a question is about: the named values, and by which segments they are named.
-
-    Whoever has nothing of it, and is no staff, is like everybody else who has nothing of it.
-    """
-
-    # Attribute -> values.
-    values: Mapping[str, Collection[Any]]
-    segments: Collection[int]
-
-
-def read_alike(
-    asked: Asked, using: str, among: Iterable[Any] | None = None
-) -> list[tuple[Person, list[Any]]]:
-    """(somebody, the ids of all active people who are like them) for all who have what is asked.
-
-    In one query, which reads no more than that; `among` are the only people to look at, by their
-    ids, for a few thousand of them. Whoever has nothing of what is asked is in none of the classes.
-    """
-    from .querysets import Among
-
-    if among is None:
-        active = get_user_model()._base_manager.using(using).filter(setting("ACTIVE"))
-
-        def about(path: str) -> Q:
-            return setting("ACTIVE") if path == "pk" else Q(**{f"{path}__in": active.values("pk")})
-
-    else:
-        pks = tuple(among)
-        if not pks:
-            return []
-
-        def about(path: str) -> Q:
-            return setting("ACTIVE") & Q(Among(path, pks)) if path == "pk" else Q(Among(path, pks))
-
-    parts = _fact_queries(using, about, ["pk"], asked)
-    facts: dict[Any, list[tuple[str, str]]] = defaultdict(list)
-    # A union does not know the column's name in each part: the id comes first.
-    for pk, kind, value in parts[0].union(*parts[1:], all=True).iterator(10_000):
-        facts[pk].append((kind, value))
-    alike: dict[frozenset[tuple[str, str]], list[Any]] = defaultdict(list)
-    for pk, found in facts.items():
-        alike[frozenset(found)].append(pk)
-    return [(_person(pks[0], [*found, _IS_ACTIVE]), pks) for found, pks in alike.items()]
-
-
-_IS_ACTIVE = ("is active", "1")
 
 
 def _person(pk: Any, facts: Iterable[tuple[str, str]]) -> Person:
@@ -371,39 +370,99 @@ class _ThePerson(Value):
 @cache
 def _facts_statement(using: str) -> tuple[str, tuple[Any, ...]]:
     """The statement of `_facts` and its parameters. To compile it takes longer than to run it."""
-    parts = _fact_queries(using, lambda path: Q(**{path: _ThePerson(None)}), [])
+    parts = _fact_queries(using, lambda path: Q(**{path: _ThePerson(None)}))
     return parts[0].union(*parts[1:], all=True).query.get_compiler(using).as_sql()
 
 
-def _fact_queries(
-    using: str, about: Callable[[str], Q], whose: list[str], asked: Asked | None = None
-) -> list[models.QuerySet[Any]]:
-    """One query for each kind of fact: (*whose, kind, value) rows.
+@dataclass(frozen=True)
+class Asked:
+    """What of people a question is about: the named values, and by which segments they are named.
 
-    `about(path)` restricts a query to the people in question, whose id is at the path; `whose` is
-    ["pk"] where each row has to say about whom it is. Without `asked` everything is read.
+    Whoever has nothing of it, and is active and no staff, is like everybody else who has nothing.
+    """
+
+    # Attribute -> values.
+    values: Mapping[str, Collection[Any]]
+    segments: Collection[int]
+
+
+def read_facts(
+    asked: Asked, using: str, among: Collection[Any] | None = None
+) -> Iterator[tuple[str, Any, list[Any]]]:
+    """(kind, value, the ids of all who have this fact), of everybody or among these ids.
+
+    The kinds are "has …" for attributes, "included" and "excluded" with a segment for a value, and,
+    with an empty value, "is staff" and "is inactive". One query, which reads only what is asked.
+    """
+    from .querysets import Among
+
+    if among is not None and not among:
+        return
+
+    def about(path: str) -> Q:
+        return Q() if among is None else Q(Among(path, among))
+
+    parts = _fact_queries(using, about, asked)
+    key = get_user_model()._meta.pk
+    for kind, value, pks in parts[0].union(*parts[1:], all=True):
+        name = kind.removeprefix("has ")
+        if name != kind:
+            value = _stored(attributes()[name].last.field, value)
+        elif value:
+            value = int(value)
+        # Of no rows PostgreSQL makes no list.
+        pks = pks or []
+        yield kind, value, pks if isinstance(key, IntegerField) else [*map(key.to_python, pks)]
+
+
+def _fact_queries(
+    using: str, about: Callable[[str], Q], asked: Asked | None = None
+) -> list[models.QuerySet[Any]]:
+    """One query for each kind of fact: (kind, value) rows, with what is asked the ids of people.
+
+    `about(path)` restricts a query to the people in question, whose id is at the path. Without
+    `asked` everything is read.
     """
     from .models import SegmentPerson
     from .querysets import Among
 
-    people = get_user_model()._base_manager.using(using).order_by().filter(about("pk"))
-    parts: list[Any] = [
-        people.filter(setting(q.upper())).values_list(*whose, _text(f"is {q}"), _text("1"))
-        for q in (("active", "staff", "admin") if asked is None else ("staff",))
-    ]
+    def facts(rows: Any, kind: Any, value: Any, path: str = "pk") -> Any:
+        rows = rows.order_by().values_list(kind, value)
+        return rows if asked is None else rows.annotate(people=AsList(path))
+
+    people = get_user_model()._base_manager.using(using).filter(about("pk"))
+    if asked is None:
+        found = {q: people.filter(setting(q.upper())) for q in ("active", "staff", "admin")}
+    else:
+        found = {
+            "staff": people.filter(setting("STAFF")),
+            "inactive": people.exclude(setting("ACTIVE")),
+        }
+    yes = _text("1" if asked is None else "")
+    parts = [facts(rows, _text(f"is {name}"), yes) for name, rows in found.items()]
     for attribute in attributes().values():
         values = None if asked is None else asked.values.get(attribute.name, ())
         for lookup in attribute.lookups if values is None or values else ():
-            carriers = lookup.people().using(using).order_by().filter(about("pk"))
+            carriers = lookup.people().using(using).filter(about("pk"))
             has_one = Q(**{f"{lookup.path}__isnull": False})
             carriers = carriers.filter(has_one if values is None else Q(Among(lookup.path, values)))
-            kind = _text(f"has {attribute.name}")
-            parts.append(carriers.values_list(*whose, kind, _as_text(lookup)))
+            parts.append(facts(carriers, _text(f"has {attribute.name}"), _as_text(lookup)))
     named = SegmentPerson.objects.using(using).in_force().filter(about("user_id"))
     if asked is not None:
         named = named.filter(Among("segment_id", asked.segments))
-    owner = ["user_id"] if whose else []
-    return [*parts, named.values_list(*owner, "kind", Cast("segment_id", CharField()))]
+    return [*parts, facts(named, "kind", Cast("segment_id", CharField()), "user_id")]
+
+
+class AsList(Aggregate):
+    """All values of a group as one list: hundreds of thousands of ids in a few rows."""
+
+    function = "JSON_GROUP_ARRAY"
+    output_field = JSONField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        # As text, which is what the field expects to parse.
+        template = "JSON_AGG(%(expressions)s)::text"
+        return super().as_sql(compiler, connection, template=template, **extra)
 
 
 def _text(value: str) -> Value:

@@ -1,4 +1,4 @@
-"""What a condition means: for one person in Python, for all people as a Q.
+"""What a condition means: in Python for one person or a crowd, for all people as a Q.
 
 The one place to add an operator: give it both meanings in `OPERATORS`, and the property tests
 compare them.
@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from .attributes import Attribute, Person, among_any, attributes, staff
+from .attributes import NONE, Attribute, Those, Who, among_any, attributes, staff
 from .phrases import joined
 
 logger = logging.getLogger("segments")
@@ -27,8 +27,8 @@ class Operator(NamedTuple):
     """One way to compare the values a condition names with those a person has."""
 
     label: Any
-    # For one person: (named, had) -> bool.
-    holds: Callable[[frozenset[Any], frozenset[Any]], bool]
+    # In Python, for one person or for many: (who, attribute, named) -> who of them.
+    holds: Callable[[Who, str, frozenset[Any]], Those]
     # For all people: (attribute, named) -> Q.
     people: Callable[[Attribute, frozenset[Any]], Q]
     # True when only a person who has one of the named values can satisfy it.
@@ -46,19 +46,19 @@ def _has_each(attribute: Attribute, named: frozenset[Any]) -> Q:
 OPERATORS: dict[str, Operator] = {
     "any": Operator(
         label=gettext_lazy("has at least one of"),
-        holds=lambda named, had: bool(named & had),
+        holds=lambda who, attribute, named: who.with_any(attribute, named),
         people=lambda attribute, named: attribute.people_with(named),
         needs_a_value=True,
     ),
     "all": Operator(
         label=gettext_lazy("has each of"),
-        holds=lambda named, had: named <= had,
+        holds=lambda who, attribute, named: who.with_each(attribute, named),
         people=_has_each,
         needs_a_value=True,
     ),
     "none": Operator(
         label=gettext_lazy("has none of"),
-        holds=lambda named, had: not named & had,
+        holds=lambda who, attribute, named: ~who.with_any(attribute, named),
         people=lambda attribute, named: attribute.people_without(named),
         needs_a_value=False,
     ),
@@ -84,18 +84,17 @@ class Condition:
             and not attributes()[self.attribute].limits_staff
         )
 
-    def holds_for(self, person: Person) -> bool:
-        """May this person pass, as far as this condition is concerned?"""
+    def holds_for(self, who: Who) -> Those:
+        """Who of them may pass, as far as this condition is concerned?"""
         if self.problem:
-            return False
-        if self.skips_staff and person.is_staff:
-            return True
+            return NONE
+        skipped = who.staff if self.skips_staff else NONE
         try:
-            return OPERATORS[self.operator].holds(self.values, person.has(self.attribute))
+            return skipped | OPERATORS[self.operator].holds(who, self.attribute, self.values)
         except Exception:
             # One broken condition denies; it does not take the whole site with it.
             logger.exception("The condition %s cannot be decided, so it holds for nobody.", self)
-            return False
+            return skipped
 
     def people(self) -> Q:
         """Everyone who passes, as a Q over the user model."""

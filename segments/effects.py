@@ -11,7 +11,7 @@ about.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,9 +22,9 @@ from django.contrib.auth import get_user_model
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q, QuerySet
 
-from .attributes import Asked, Person, read_alike
-from .conditions import named_values
+from .attributes import ALL, NONE, Those
 from .conf import setting
+from .crowd import Crowd, read_crowd
 from .impact import without
 from .models import (
     Audience,
@@ -35,7 +35,7 @@ from .models import (
 )
 from .querysets import Among, has_audience
 from .row_security import lifted
-from .ruleset import Ruleset, current_ruleset
+from .ruleset import Rule, current_ruleset
 
 # Who one level admits: the members of any of these segments. None is everyone, empty is nobody.
 Admission = frozenset[int] | None
@@ -45,8 +45,6 @@ Chain = frozenset[frozenset[int]]
 Becomes = Callable[[Admission], Admission]
 
 NOBODY: frozenset[int] = frozenset()
-# So many people are named in a query; for more of them everybody's facts are read.
-ONE_BY_ONE = 20_000
 # Stands in a chain for "staff only": management permissions count for no one else.
 STAFF = -1
 
@@ -109,8 +107,6 @@ class Group:
         return not self.before and bool(self.after)
 
 
-# The segments that somebody is in -> the ids of the people who are in exactly these.
-Classes = Mapping[frozenset[int], list[Any]]
 # Group -> the places, (audience id, *ids of the parents), whose content it holds.
 Places = dict[Group, list[tuple[Any, ...]]]
 
@@ -179,22 +175,16 @@ def effect_of_draft(segment: Segment, after: QuerySet[Any]) -> Effect:
     return effect
 
 
-def effect_of_memberships(before: Classes, then: Classes, using: str | None) -> Effect:
-    """What these people, who are the same in both, see more or less of than before."""
-    was = {pk: memberships for memberships, pks in before.items() for pk in pks}
-    joins: dict[int, set[Any]] = defaultdict(set)
-    leaves: dict[int, set[Any]] = defaultdict(set)
-    for memberships, pks in then.items():
-        for pk in pks:
-            for segment in memberships - was[pk]:
-                joins[segment].add(pk)
-            for segment in was[pk] - memberships:
-                leaves[segment].add(pk)
-    drafts = [
-        Draft(pk, frozenset(joins[pk]), frozenset(leaves[pk]))
-        for pk in joins.keys() | leaves.keys()
-    ]
-    return _Question(using, drafts=drafts, before=before).answer()
+def effect_of_difference(before: Judged, then: Judged, people: Collection[Any]) -> Effect:
+    """What these people, who have been judged twice, see more or less of than before."""
+    crowd, drafts = before.crowd, []
+    those = crowd.those(people)
+    for segment in before.members.keys() | then.members.keys():
+        was, now = (judged.members.get(segment, NONE) for judged in (before, then))
+        if (was ^ now) & those:
+            joins, leaves = map(crowd.ids, (now & ~was & those, was & ~now & those))
+            drafts.append(Draft(segment, frozenset(joins), frozenset(leaves)))
+    return _Question(before.using, drafts=drafts, before=before).answer()
 
 
 def effect_of_moves(rows: QuerySet[Any], becomes: dict[str, Becomes]) -> Effect:
@@ -233,35 +223,6 @@ def replacing(segment: int, by: int) -> Becomes:
     return becomes
 
 
-class Class(NamedTuple):
-    """People who are in the same of the segments that a change is about."""
-
-    memberships: frozenset[int]
-    how_many: int
-    # None: everybody whom no other class has.
-    people: list[Any] | None
-
-
-class _Chains:
-    """Which of many chains admit somebody, found by the segments that they are in."""
-
-    def __init__(self, chains: Iterable[Chain]) -> None:
-        self.for_everyone = {chain for chain in chains if not chain}
-        self.levels: dict[int, set[frozenset[int]]] = defaultdict(set)
-        self.chains: dict[frozenset[int], set[Chain]] = defaultdict(set)
-        for chain in chains:
-            for level in chain:
-                self.chains[level].add(chain)
-                for segment in level:
-                    self.levels[segment].add(level)
-
-    def admitting(self, memberships: Iterable[int]) -> set[Chain]:
-        """The rule: some segment of each level has them."""
-        levels = {level for segment in memberships for level in self.levels.get(segment, ())}
-        met = Counter(chain for level in levels for chain in self.chains[level])
-        return self.for_everyone | {chain for chain, count in met.items() if count == len(chain)}
-
-
 class _Question:
     """One change, asked of everything it touches."""
 
@@ -271,16 +232,14 @@ class _Question:
         moves: Iterable[Move] = (),
         replaced: int | None = None,
         drafts: Iterable[Draft] = (),
-        before: Classes | None = None,
+        before: Judged | None = None,
     ) -> None:
         self.using = using or DEFAULT_DB_ALIAS
         self.moves = list(moves)
         self.replaced = replaced
         self.drafts = {draft.segment: draft for draft in drafts}
-        # Whom the drafts concern, if that is known already.
+        # The people whom the drafts concern, if they are known already.
         self.before = before
-        # Everybody who is in one of the classes by id.
-        self.known: set[Any] = set()
 
     @cached_property
     def admissions(self) -> dict[int, Admission]:
@@ -305,14 +264,14 @@ class _Question:
         ]
         kinds = [(model, name, groups) for model, name, groups in kinds if groups]
         changed = {group for _model, _name, groups in kinds for group in groups}
-        classes = self._classes(changed)
-        gaining, gainers = _concerning({(g.before, g.after): g for g in changed}, classes)
-        losing, losers = _concerning({(g.after, g.before): g for g in changed}, classes)
+        judged = self._judge(changed)
+        gaining, gainers = judged.gaining({g: (g.before, g.after) for g in changed})
+        losing, losers = judged.gaining({g: (g.after, g.before) for g in changed})
         return Effect(
-            gains=sum(each.how_many for each in gainers),
-            loses=sum(each.how_many for each in losers),
-            gainers=self._people_of(gainers),
-            losers=self._people_of(losers),
+            gains=judged.count(gainers),
+            loses=judged.count(losers),
+            gainers=judged.people(gainers),
+            losers=judged.people(losers),
             content=[
                 ContentEffect(
                     model,
@@ -456,88 +415,91 @@ class _Question:
 
     # People -----------------------------------------------------------------------------------
 
-    def _classes(self, groups: Collection[Group]) -> list[Class]:
-        """The people whom the change could concern, by which of the segments they are in."""
-        if not groups:
-            return []
-        rules = self._rules(groups)
-        if self.drafts:
-            drafts = list(self.drafts.values())
-            concerned = frozenset[Any]().union(*(draft.joins | draft.leaves for draft in drafts))
-            before = self.before or classes_among(concerned, rules, self.using)
-            return _listed(_drafted_classes(before, drafts))
-        classes = _classes_by(rules, self.using, None)
-        self.known.update(*classes.values())
-        others = self._people().count() - len(self.known)
-        return [Class(_plain(rules), others, None), *_listed(classes)]
-
-    def _rules(self, groups: Collection[Group]) -> Ruleset:
-        """The compiled rules of the segments that decide, and of no others."""
-        known = current_ruleset(self.using).rules
+    def _judge(self, groups: Collection[Group]) -> Judged:
+        """Everybody whom the change could concern, by the segments that decide."""
         chains = {chain for group in groups for chain in (group.before, group.after)}
         decisive = {pk for chain in chains for level in chain for pk in level}
-        return Ruleset([known[pk] for pk in sorted(decisive & known.keys())], [])
+        drafts = [draft for draft in self.drafts.values() if draft.marker in decisive]
+        decisive.update(draft.segment for draft in drafts)
+        judged = self.before or judge(self._concerned(), self.using, decisive)
+        for draft in drafts:
+            judged.enact(draft)
+        return judged
 
-    def _people(self) -> QuerySet[Any]:
-        return get_user_model()._base_manager.using(self.using).filter(setting("ACTIVE"))
-
-    def _people_of(self, classes: list[Class]) -> QuerySet[Any]:
-        """The people of these classes."""
-        listed = {pk for each in classes for pk in each.people or ()}
-        if all(each.people is not None for each in classes):
-            return self._people().filter(_among("pk", sorted(listed)))
-        # All but those of the other classes.
-        return self._people().exclude(_among("pk", sorted(self.known - listed)))
-
-
-def _listed(classes: Classes) -> list[Class]:
-    return [Class(memberships, len(pks), pks) for memberships, pks in classes.items() if pks]
+    def _concerned(self) -> frozenset[Any] | None:
+        """Who joins or leaves a segment; None when it is not about people, but about content."""
+        if not self.drafts:
+            return None
+        drafts = self.drafts.values()
+        return frozenset[Any]().union(*(draft.joins | draft.leaves for draft in drafts))
 
 
-def classes_among(people: Collection[Any], rules: Ruleset, using: str) -> Classes:
-    """All of these active people, given by id, in one query."""
-    few = people if len(people) <= ONE_BY_ONE else None
-    classes = _classes_by(rules, using, few)
-    if few is None:
-        classes = {m: [pk for pk in pks if pk in people] for m, pks in classes.items()}
-    plain = _plain(rules)
-    classes[plain] = [*classes.get(plain, ()), *set(people).difference(*classes.values())]
-    return classes
+class Judged:
+    """Whom segments admit, of a crowd; and whom levels and chains of them admit."""
+
+    def __init__(self, crowd: Crowd, rules: Iterable[Rule], using: str) -> None:
+        self.crowd = crowd
+        self.using = using
+        self.members = {rule.pk: rule.admits(crowd) for rule in rules}
+        self.members[STAFF] = crowd.staff
+
+    def enact(self, draft: Draft) -> None:
+        """Let the draft's marker stand for the segment as it will be."""
+        joins, leaves = map(self.crowd.those, (draft.joins, draft.leaves))
+        members = self.members.get(draft.segment, NONE)
+        self.members[draft.marker] = members & ~leaves | joins
+
+    def gaining(self, groups: Mapping[Group, tuple[Chain, Chain]]) -> tuple[set[Group], Those]:
+        """The groups of which somebody is admitted by the second chain only, and all who are."""
+        found, everybody = set(), NONE
+        for group, (first, second) in groups.items():
+            those = self._admitted(second) & ~self._admitted(first)
+            if self.count(those):
+                found.add(group)
+                everybody |= those
+        return found, everybody
+
+    def _admitted(self, chain: Chain) -> Those:
+        """The rule: some segment of each level has them."""
+        those = ALL
+        for level in chain:
+            of_level = NONE
+            for segment in level:
+                of_level |= self.members.get(segment, NONE)
+            those &= of_level
+        return those
+
+    def count(self, those: Those) -> int:
+        """How many active people they are."""
+        known = self.crowd.known & self.crowd.active
+        count = (those & known).bit_count()
+        return count if those >= 0 else count + self._active - known.bit_count()
+
+    def people(self, those: Those) -> QuerySet[Any]:
+        """The active people among them."""
+        if those >= 0:
+            return _active_people(self.using).filter(_among("pk", self.crowd.ids(those)))
+        return _active_people(self.using).exclude(_among("pk", self.crowd.ids(~those)))
+
+    @cached_property
+    def _active(self) -> int:
+        return _active_people(self.using).count()
 
 
-def _classes_by(
-    rules: Ruleset, using: str, among: Collection[Any] | None
-) -> dict[frozenset[int], list[Any]]:
-    """The same without those who have nothing of what the rules ask for."""
-    named = named_values(c for rule in rules.rules.values() for c in rule.conditions)
-    classes: dict[frozenset[int], list[Any]] = defaultdict(list)
-    for person, pks in read_alike(Asked(named, rules.rules), using, among):
-        staff = frozenset([STAFF] if person.is_staff else [])
-        classes[rules.segments_of(person) | staff] += pks
-    return classes
+def _active_people(using: str) -> QuerySet[Any]:
+    return get_user_model()._base_manager.using(using).filter(setting("ACTIVE"))
 
 
-def _plain(rules: Ruleset) -> frozenset[int]:
-    """The segments of whoever has nothing of what the rules ask for."""
-    return rules.segments_of(Person(None))
-
-
-def _drafted_classes(classes: Classes, drafts: list[Draft]) -> Classes:
-    """The same people, also by the changed segments that they are in afterwards."""
-    joining: dict[Any, set[int]] = defaultdict(set)
-    leaving: dict[Any, set[int]] = defaultdict(set)
-    for draft in drafts:
-        for pk in draft.joins:
-            joining[pk].add(draft.marker)
-        for pk in draft.leaves:
-            leaving[pk].add(draft.marker)
-    found: dict[frozenset[int], list[Any]] = defaultdict(list)
-    for memberships, pks in classes.items():
-        present = {draft.marker for draft in drafts if draft.segment in memberships}
-        for pk in pks:
-            then = present - leaving.get(pk, NOBODY) | joining.get(pk, NOBODY)
-            found[memberships | then].append(pk)
-    return found
+def judge(
+    people: Collection[Any] | None,
+    using: str,
+    segments: Collection[int] | None = None,
+    like: Judged | None = None,
+) -> Judged:
+    """These people, given by id, or everybody: by these segments, or by all there are."""
+    known = current_ruleset(using).rules
+    rules = [rule for pk, rule in known.items() if segments is None or pk in segments]
+    return Judged(read_crowd(rules, using, people, like.crowd if like else None), rules, using)
 
 
 def _chain(levels: Iterable[Admission]) -> Chain:
@@ -578,26 +540,6 @@ def _kinds_with_audiences() -> list[tuple[Any, str]]:
 def content_kinds() -> list[Any]:
     """The kinds of content that hold no other: what people gain or lose."""
     return [m for m, _name in _kinds_with_audiences() if issubclass(m, InheritsAudience)]
-
-
-def _concerning(
-    groups: Mapping[tuple[Chain, Chain], Group], classes: list[Class]
-) -> tuple[set[Group], list[Class]]:
-    """The groups of which somebody is admitted by the second chain only, and the people who are."""
-    first = _Chains({chain for chain, _other in groups})
-    second = _Chains({chain for _other, chain in groups})
-    found: set[Group] = set()
-    unsettled = set(groups)
-    people = []
-    for each in classes:
-        without, within = (chains.admitting(each.memberships) for chains in (first, second))
-        # Each group is asked about until somebody is found, so that the many are asked of few.
-        settled = {pair for pair in unsettled if pair[0] not in without and pair[1] in within}
-        unsettled -= settled
-        found.update(groups[pair] for pair in settled)
-        if settled or any(pair[0] not in without and pair[1] in within for pair in groups):
-            people.append(each)
-    return found, people
 
 
 def _columns(model: Any) -> list[str]:

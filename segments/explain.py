@@ -152,7 +152,7 @@ def _level(thing: Any, viewer: Viewer, person: Person, rules: Ruleset) -> Level:
 def _segment(segment: Segment, person: Person, rules: Ruleset) -> SegmentReason:
     rule = rules.rules[segment.pk]
     reasons = [] if rule.is_whole_type else [_condition(c, person) for c in rule.conditions]
-    return SegmentReason(segment, rule.admits(person), _membership(rule, person), reasons)
+    return SegmentReason(segment, bool(rule.admits(person)), _membership(rule, person), reasons)
 
 
 def _membership(rule: Rule, person: Person) -> str:
@@ -183,7 +183,7 @@ def _condition(condition: Condition, person: Person) -> ConditionReason:
     words = words_for(condition, labels_for([condition]), at_most=NAMED_AT_MOST)
     if condition.skips_staff and person.is_staff:
         words = _("%s (does not limit staff)") % words
-    return ConditionReason(condition.holds_for(person), words, _values(attribute, person))
+    return ConditionReason(bool(condition.holds_for(person)), words, _values(attribute, person))
 
 
 def _values(attribute: Attribute, person: Person) -> list[str]:

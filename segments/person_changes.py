@@ -18,12 +18,12 @@ from django.db.models import Model, QuerySet
 from .attributes import read_person
 from .conf import setting
 from .effects import (
-    Classes,
     ContentEffect,
     Effect,
-    classes_among,
+    Judged,
     content_kinds,
-    effect_of_memberships,
+    effect_of_difference,
+    judge,
 )
 from .history import recorded_fields
 from .querysets import Among
@@ -91,21 +91,20 @@ class Trial:
     # The ids of everybody concerned.
     people: set[Any] = field(default_factory=set)
     using: str = DEFAULT_DB_ALIAS
-    before: Classes = field(default_factory=dict)
+    before: Judged | None = None
 
     def begin(self, *people: QuerySet[Any]) -> None:
         """These users will be concerned; the change is not made yet."""
         self.people = self.people.union(*map(_active, people))
-        self.before = self._classes()
+        self.before = judge(self.people, self.using)
 
     def end(self, people: QuerySet[Any]) -> Effect:
         """What everybody sees more or less of; these are concerned by the change that is made."""
         if more := _active(people) - self.people:
             raise ConcernsMore(self.people | more)
-        return effect_of_memberships(self.before, self._classes(), self.using)
-
-    def _classes(self) -> Classes:
-        return classes_among(self.people, current_ruleset(self.using), self.using)
+        before = self.before or judge((), self.using)
+        then = judge(self.people, self.using, like=before)
+        return effect_of_difference(before, then, self.people)
 
 
 def _active(people: QuerySet[Any]) -> set[Any]:

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 
 from . import conditions, snapshot
-from .attributes import Person, attributes, read_person
+from .attributes import ALL, NONE, Person, Those, Who, attributes, read_person
 from .conditions import Condition
 from .models import Audience, AudienceSegment, Segment, Token
 
@@ -45,27 +45,34 @@ class Rule:
     conditions: tuple[Condition, ...]
     is_placeholder: bool = False
 
-    def is_for(self, person: Person) -> bool:
-        """The person is of the base type. Of a placeholder's nobody is."""
-        if self.is_placeholder or not person.is_active:
-            return False
-        return {
-            Segment.SIGNED_IN_USERS: True,
-            Segment.STAFF: person.is_staff,
-            Segment.END_USERS: not person.is_staff,
-        }.get(self.user_type, False)
+    def is_for(self, who: Who) -> Those:
+        """Those of the base type. Of a placeholder's nobody is."""
+        if self.is_placeholder:
+            return NONE
+        of_type = {
+            Segment.SIGNED_IN_USERS: ALL,
+            Segment.STAFF: who.staff,
+            Segment.END_USERS: ~who.staff,
+        }
+        return who.active & of_type.get(self.user_type, NONE)
 
-    def is_satisfied_by(self, person: Person) -> bool:
-        """Every condition holds, and there is one at least (or the segment is a whole type)."""
+    def is_satisfied_by(self, who: Who) -> Those:
+        """For whom every condition holds, and there is one (or the segment is a whole type)."""
         if self.is_whole_type:
-            return True
-        return bool(self.conditions) and all(c.holds_for(person) for c in self.conditions)
+            return ALL
+        those = ALL if self.conditions else NONE
+        for condition in self.conditions:
+            those &= condition.holds_for(who)
+            if not those:
+                break
+        return those
 
-    def admits(self, person: Person) -> bool:
-        """The person is a member. Inclusion skips the conditions, never the base type."""
-        if not self.is_for(person) or self.pk in person.excluded:
-            return False
-        return self.pk in person.included or self.is_satisfied_by(person)
+    def admits(self, who: Who) -> Those:
+        """The members among them. Inclusion skips the conditions, never the base type."""
+        possible = self.is_for(who) & ~who.excluded_from(self.pk)
+        if not possible:
+            return NONE
+        return possible & (who.included_in(self.pk) | self.is_satisfied_by(who))
 
 
 class Ruleset:

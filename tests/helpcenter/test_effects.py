@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accounts.models import AgentGroup, Organization, Tag, User
 from helpcenter.models import Article, Category, HelpCenter, PermissionGroup, Section
-from segments import attributes, effects, ruleset
+from segments import attributes, crowd, effects, ruleset
 from segments.effects import (
     Move,
     _Question,
@@ -242,7 +242,7 @@ def differences_of_one(before, kind, chance):
 @quietly
 @given(world=worlds.worlds(), number=st.integers(0, 2**32), one_by_one=st.sampled_from([0, 10**6]))
 def test_what_is_foretold_happens(world, number, one_by_one):
-    with mock.patch.object(effects, "ONE_BY_ONE", one_by_one):
+    with mock.patch.object(crowd, "ONE_BY_ONE", one_by_one):
         assert differences(world, number) == []
 
 

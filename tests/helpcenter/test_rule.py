@@ -270,7 +270,7 @@ def any_means_all(patch):
     patch.setitem(
         conditions.OPERATORS,
         "any",
-        conditions.OPERATORS["any"]._replace(holds=lambda named, had: named <= had),
+        conditions.OPERATORS["any"]._replace(holds=conditions.OPERATORS["all"].holds),
     )
 
 
