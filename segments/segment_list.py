@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,11 +173,19 @@ def _key(segment: Segment) -> str:
 
 def uses_by_kind(segments: Iterable[Segment]) -> dict[Any, list[Use]]:
     """Segment id -> what has an audience that names it, one query for each kind."""
+    found: dict[Any, list[Use]] = defaultdict(list)
+    for each, counts in _count_uses(segments):
+        for pk, count in counts.items():
+            found[pk].append(Use(kind_of(each.model, each.name, count), count, _address(each, pk)))
+    return found
+
+
+def _count_uses(segments: Iterable[Segment]) -> Iterator[tuple[Any, Counter[Any]]]:
+    """(audience field, segment id -> how many rows name it there), for every kind of use."""
     named_by: dict[Any, list[Any]] = defaultdict(list)
     links = AudienceSegment.objects.filter(segment__in=[segment.pk for segment in segments])
     for audience, segment in links.values_list("audience_id", "segment_id"):
         named_by[audience].append(segment)
-    found: dict[Any, list[Use]] = defaultdict(list)
     for each in audience_fields():
         counts: Counter[Any] = Counter()
         # The base manager: this page is for admins, who see everything. By audience, which an
@@ -186,9 +194,7 @@ def uses_by_kind(segments: Iterable[Segment]) -> dict[Any, list[Use]]:
         for audience, count in rows.order_by().values_list(f"{each.name}_id").annotate(Count("pk")):
             for segment in named_by[audience]:
                 counts[segment] += count
-        for pk, count in counts.items():
-            found[pk].append(Use(kind_of(each.model, each.name, count), count, _address(each, pk)))
-    return found
+        yield each, counts
 
 
 def _address(each: Any, segment: Any) -> str:
@@ -240,5 +246,5 @@ def _times(segments: list[Segment]) -> dict[Any, Any]:
     return {s.pk: changed[str(s.pk)].pk for s in segments if str(s.pk) in changed}
 
 
-def _numbers_of_uses(segments: list[Segment]) -> dict[Any, Any]:
-    return {pk: sum(use.count for use in uses) for pk, uses in uses_by_kind(segments).items()}
+def _numbers_of_uses(segments: list[Segment]) -> Counter[Any]:
+    return sum((counts for _each, counts in _count_uses(segments)), Counter[Any]())
