@@ -12,7 +12,9 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
 from django.utils.text import capfirst
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from .attributes import attributes
@@ -265,7 +267,10 @@ def _person(text: str, people: dict[str, str]) -> str:
     user, kind, until = _named(text)
     name = people.get(user, _("somebody who was erased"))
     words = labelled(dict(SegmentPerson.KINDS).get(kind, kind), name)
-    return _("%(words)s until %(date)s") % {"words": words, "date": until} if until else words
+    if until is None:
+        return words
+    date = date_format(localtime(until), "DATETIME_FORMAT")
+    return _("%(words)s until %(date)s") % {"words": words, "date": date}
 
 
 def _conditions(stored: Any, labels: dict[str, dict[Any, str]]) -> str:

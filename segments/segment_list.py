@@ -11,7 +11,7 @@ from typing import Any
 from django import forms
 from django.core.cache import cache
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import cached_property
@@ -123,8 +123,13 @@ class SegmentList:
 
     def _found(self) -> QuerySet[Segment]:
         found = Segment.objects.assignable() if self.is_valid else Segment.objects.none()
-        for word in self.asked.get("q", "").split():
-            found = found.filter(name__icontains=word) | found.filter(description__icontains=word)
+        words = self.asked.get("q", "").split()
+        # Their names are translated, so the database does not know what they are called here.
+        built_in = Segment.objects.exclude(built_in=None) if words else []
+        for word in words:
+            called = [each.pk for each in built_in if word.casefold() in str(each).casefold()]
+            stored = Q(name__icontains=word, built_in=None) | Q(description__icontains=word)
+            found = found.filter(stored | Q(pk__in=called))
         if self.asked.get("user_type"):
             found = found.filter(user_type=self.asked["user_type"])
         state = self.asked.get("state")

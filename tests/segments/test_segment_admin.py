@@ -384,6 +384,13 @@ class TestList:
         assert answer.status_code == 200
         return {row.segment.name: row for row in answer.context["list"].rows}
 
+    def test_built_in_ones_are_found_by_what_they_are_called_here(self, admin, segment_of):
+        admin.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
+        assert list(self.rows(admin, q="CONNECTÉS")) == ["Signed-in users"]
+        assert self.rows(admin, q="signed-in") == {}
+        del admin.defaults["HTTP_ACCEPT_LANGUAGE"]
+        assert list(self.rows(admin, q="signed-in")) == ["Signed-in users"]
+
     def test_long_lists_have_pages(self, admin, segment_of, monkeypatch):
         monkeypatch.setattr(segment_list, "PER_PAGE", 2)
         answer = admin.get(reverse("admin:segments_segment_changelist"), {"sort": "name", "p": 2})
