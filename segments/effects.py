@@ -2,10 +2,9 @@
 
 Two kinds of changes are understood: other members of segments (drafts), and other audiences or
 other places of content (moves). Content is grouped by its chain, the audiences from the top down to
-it, and people by the segments of these chains they are in; what each class of people gains or loses
-follows by the rule of design §2. So the answer is exact. It costs a constant number of queries
-however many articles there are; a change of audiences costs one more for each segment that it is
-about.
+it; the rule of design §2 is asked of all people at once (crowd.py) about the segments of these
+chains; who gains or loses follows for each chain. So the answer is exact, and costs a constant
+number of queries however many articles, people and segments there are.
 """
 
 from __future__ import annotations
