@@ -7,10 +7,8 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from .effects import Effect
+from .effects import SHOWN_AT_MOST, Effect
 from .wording import kind_of
-
-SHOWN_AT_MOST = 30
 
 
 def is_confirmed(request: HttpRequest, seen: str, widens: bool) -> bool:
@@ -23,8 +21,8 @@ def question(request: HttpRequest, effect: Effect, seen: str, widens: bool) -> d
     """What a page shows that asks: the effect, and all that was sent, to be sent again."""
     return {
         "effect": effect,
-        "gainers": effect.gainers.order_by("pk")[:SHOWN_AT_MOST] if effect.gains else [],
-        "losers": effect.losers.order_by("pk")[:SHOWN_AT_MOST] if effect.loses else [],
+        "gainers": effect.gainers if effect.gains else [],
+        "losers": effect.losers if effect.loses else [],
         "content": [
             {
                 "kind": kind_of(each.model, each.name, each.counts[name]),

@@ -7,8 +7,9 @@ request, and of a million by a page that foretells what a change would do.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
-from itertools import compress
+from itertools import compress, count
 from typing import Any
 
 from .attributes import ALL, NONE, Asked, Those, read_facts
@@ -29,7 +30,8 @@ class Crowd:
     def __init__(self, like: Crowd | None = None) -> None:
         self._facts: dict[tuple[str, Any], Those] = {}
         # Shared with the crowd that it is like, so that the bits of both can be compared.
-        self._bits: dict[Any, int] = like._bits if like else {}
+        # Whoever is looked up and was not there gets the next number.
+        self._bits: defaultdict[Any, int] = like._bits if like else defaultdict(count().__next__)
 
     def add(self, kind: str, value: Any, people: Iterable[Any]) -> None:
         """These people, by id, have this fact; `read_facts` says which there are."""
@@ -75,12 +77,16 @@ class Crowd:
 
     def those(self, people: Iterable[Any]) -> Those:
         """These people, by id, as bits; whoever had no bit of their own gets one."""
-        bits = self._bits
-        places = [bits.setdefault(pk, len(bits)) for pk in people]
-        flags = bytearray((len(bits) >> 3) + 1)
+        places = [*map(self._bits.__getitem__, people)]
+        flags = bytearray((len(self._bits) >> 3) + 1)
         for place in places:
             flags[place >> 3] |= 1 << (place & 7)
         return int.from_bytes(flags, "little")
+
+    def has(self, those: Those, pk: Any) -> bool:
+        """Is this person one of them?"""
+        place = self._bits.get(pk)
+        return those < 0 if place is None else bool(those >> place & 1)
 
     def ids(self, those: Those) -> list[Any]:
         """The ids of those of them who have a bit of their own."""

@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import nsmallest
+from itertools import islice
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -44,6 +46,8 @@ Chain = frozenset[frozenset[int]]
 Becomes = Callable[[Admission], Admission]
 
 NOBODY: frozenset[int] = frozenset()
+# So many people are shown by name.
+SHOWN_AT_MOST = 30
 # Stands in a chain for "staff only": management permissions count for no one else.
 STAFF = -1
 
@@ -135,7 +139,7 @@ class ContentEffect:
 class Effect:
     """Who sees more, who sees less, and of what. Rights of admins and editors are left out."""
 
-    # How many people see at least one thing more, or less.
+    # How many people see at least one thing more, or less; and the first of them, by id.
     gains: int
     loses: int
     gainers: QuerySet[Any]
@@ -269,8 +273,8 @@ class _Question:
         return Effect(
             gains=judged.count(gainers),
             loses=judged.count(losers),
-            gainers=judged.people(gainers),
-            losers=judged.people(losers),
+            gainers=judged.first(gainers),
+            losers=judged.first(losers),
             content=[
                 ContentEffect(
                     model,
@@ -474,11 +478,16 @@ class Judged:
         count = (those & known).bit_count()
         return count if those >= 0 else count + self._active - known.bit_count()
 
-    def people(self, those: Those) -> QuerySet[Any]:
-        """The active people among them."""
+    def first(self, those: Those) -> QuerySet[Any]:
+        """The first active people among them, by id: as many as are shown."""
+        people = _active_people(self.using).order_by("pk")
         if those >= 0:
-            return _active_people(self.using).filter(_among("pk", self.crowd.ids(those)))
-        return _active_people(self.using).exclude(_among("pk", self.crowd.ids(~those)))
+            found = nsmallest(SHOWN_AT_MOST, self.crowd.ids(those & self.crowd.active))
+        else:
+            # Nearly everybody: so the first are soon found, and need not be told from the others.
+            every = people.values_list("pk", flat=True).iterator()
+            found = [*islice((pk for pk in every if self.crowd.has(those, pk)), SHOWN_AT_MOST)]
+        return people.filter(pk__in=found)
 
     @cached_property
     def _active(self) -> int:

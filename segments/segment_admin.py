@@ -25,8 +25,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from .attributes import attributes
 from .choosing import searched, suggest, suggest_people
-from .confirmation import SHOWN_AT_MOST, is_confirmed, question, titled
-from .effects import effect_of_draft, effect_of_replacing
+from .confirmation import is_confirmed, question, titled
+from .effects import SHOWN_AT_MOST, effect_of_draft, effect_of_replacing
 from .history_pages import history_context
 from .models import Segment
 from .moving import replace_segment
