@@ -33,8 +33,8 @@ from .recollection import Said, in_words
 from .wording import kind_of, sentences_of
 
 PER_PAGE = 25
-# Counting stops after so many seconds; what is not counted by then is asked for one by one.
-PATIENCE_OF_A_PAGE = 0.1
+# So many seconds after a page was asked for it counts no more members: they are asked one by one.
+PATIENCE_OF_A_PAGE = 0.12
 PATIENCE_OF_SORTING = 3.0
 # For so many seconds a count may be used to sort by. What is shown is always counted anew.
 SORTED_BY_FOR = 600
@@ -97,6 +97,7 @@ class SegmentList:
         self.asked = asked
         self.sort = asked.get("sort") or "name"
         self.number = request.GET.get("p")
+        self.deadline = time.monotonic() + PATIENCE_OF_A_PAGE
         self.uncounted = 0
 
     @cached_property
@@ -111,12 +112,11 @@ class SegmentList:
         sentences = sentences_of(segments)
         uses, newest = uses_by_kind(segments), last_changes(segments)
         changes = dict(zip(newest, in_words(newest.values()), strict=True))
-        deadline = time.monotonic() + PATIENCE_OF_A_PAGE
         rows = []
         for segment in segments:
             row = Row(segment, sentences[segment.pk], uses.get(segment.pk, []))
             row.change = changes.get(str(segment.pk))
-            if time.monotonic() < deadline:
+            if time.monotonic() < self.deadline:
                 row.members = count_members(segment)
             rows.append(row)
         return rows
