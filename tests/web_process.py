@@ -156,10 +156,10 @@ def break_conditions():
 
 
 def broken(holds):
-    def maybe(named, had):
+    def maybe(who, attribute, named):
         if asked("broken-condition"):
             raise ZeroDivisionError("a broken operator")
-        return holds(named, had)
+        return holds(who, attribute, named)
 
     return maybe
 
