@@ -31,25 +31,42 @@ hypothesis_settings.load_profile("test")
 
 TALLY = pytest.StashKey[Counter]()
 
-# Tests that ask the database nothing special: `make test` asks them of one, so that it takes less
-# than ten minutes, and --everything (as in CI) of all.
+# Tests that ask the database nothing but what others ask of both: `make test` asks them of one, so
+# that it takes less than ten minutes, and --everything (as in CI) of all.
 LEFT_TO = {
+    "tests/accounts/test_enumeration.py": "postgresql",
+    "tests/accounts/test_self_service.py": "postgresql",
     "tests/accounts/test_sign_in.py": "postgresql",
-    "tests/helpcenter/api/test_docs.py": "postgresql",
-    "tests/helpcenter/api/test_mass_assignment.py": "postgresql",
-    "tests/helpcenter/api/test_people.py": "postgresql",
-    "tests/helpcenter/api/test_schema.py": "postgresql",
+    "tests/helpcenter/api/": "postgresql",
+    "tests/helpcenter/test_admin_alone.py": "sqlite",
+    "tests/helpcenter/test_asking_first.py": "sqlite",
+    "tests/helpcenter/test_attachments.py": "postgresql",
+    "tests/helpcenter/test_audience_admin.py": "sqlite",
     "tests/helpcenter/test_bad_input.py": "postgresql",
+    "tests/helpcenter/test_browser_policy.py": "sqlite",
+    "tests/helpcenter/test_care_admin.py": "sqlite",
     "tests/helpcenter/test_demo.py": "sqlite",
+    "tests/helpcenter/test_denials.py": "postgresql",
     "tests/helpcenter/test_effects.py::test_a_planted_bug_is_found": "sqlite",
+    "tests/helpcenter/test_files.py": "postgresql",
+    "tests/helpcenter/test_history_pages.py": "sqlite",
     "tests/helpcenter/test_import_markdown.py": "sqlite",
     "tests/helpcenter/test_inspection.py": "postgresql",
     "tests/helpcenter/test_markdown_tree.py": "sqlite",
+    "tests/helpcenter/test_pages.py": "postgresql",
+    "tests/helpcenter/test_place_admin.py": "sqlite",
     "tests/helpcenter/test_rendering.py": "sqlite",
     "tests/helpcenter/test_roles.py": "postgresql",
     "tests/helpcenter/test_rule.py::test_a_planted_bug_is_found": "sqlite",
     "tests/helpcenter/test_surfaces.py": "sqlite",
     "tests/helpcenter/test_viewing.py": "postgresql",
+    "tests/segments/test_admin.py": "sqlite",
+    "tests/segments/test_forms.py": "sqlite",
+    "tests/segments/test_managing_pages.py": "sqlite",
+    "tests/segments/test_segment_admin.py": "sqlite",
+    "tests/test_call_sites.py": "sqlite",
+    "tests/test_exits.py": "postgresql",
+    "tests/test_words.py": "sqlite",
 }
 
 
