@@ -177,7 +177,9 @@ def fuzz(run: Run, minutes: float, arguments: list[str]) -> None:
     while time.monotonic() < end and not run.counts["failed"]:
         budget = 0 if run.rounds else minutes * 60 * SHARE
         run.seeds.append(random.randrange(2**32))
+        # A test may take its whole budget; pyproject.toml ends those of `make test` after a while.
         options = [f"--hypothesis-seed={run.seeds[-1]}", f"--fuzz-seconds={budget}"]
+        options += ["-o", "faulthandler_timeout=0"]
         run.start([*options, *arguments])
         if not run.counts:
             break
