@@ -115,10 +115,11 @@ def pytest_collection_modifyitems(config, items):
     """Leave out the other parts; browser tests come last, as an event loop runs after the first."""
 
     def part_of(item):
-        return next((part for part in ("fuzz", "browser") if part in item.keywords), "plain")
+        # Not by its keywords: the name of the folder that holds the project is among them.
+        return next((p for p in ("fuzz", "browser") if item.get_closest_marker(p)), "plain")
 
     def is_wanted(item):
-        if "once" in item.keywords and connection.vendor != "sqlite":
+        if item.get_closest_marker("once") and connection.vendor != "sqlite":
             return False
         if left_to(item) != connection.vendor and not config.option.everything:
             return False

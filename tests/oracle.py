@@ -6,9 +6,9 @@ anything of the product: a shared mistake would be invisible.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any
 
 NOBODY, EVERYONE = "nobody", "everyone"
@@ -16,7 +16,8 @@ STAFF = ("light_agent", "agent", "admin")
 DEEPEST = 5
 
 
-@dataclass(frozen=True)
+# Each is equal to itself only, which is quick to find out.
+@dataclass(frozen=True, eq=False)
 class Person:
     """Somebody with an account. A visitor without one is None."""
 
@@ -64,7 +65,7 @@ class Section:
     parent: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Article:
     """`drafts` has one truth value for each translation."""
 
@@ -73,6 +74,19 @@ class Article:
     section: int
     group: int
     drafts: tuple[bool, ...]
+
+
+def once(answer: Callable[..., Any]) -> Any:
+    """A question that a world is asked again and again, answered once: worlds do not change."""
+
+    @wraps(answer)
+    def ask(world: World, *question: Any) -> Any:
+        key = (answer, *question)
+        if key not in world.answers:
+            world.answers[key] = answer(world, *question)
+        return world.answers[key]
+
+    return ask
 
 
 @dataclass(eq=False)
@@ -94,6 +108,7 @@ class World:
     articles: dict[int, Article]
     # What is to be deleted by raw SQL after the rules have been read once: (table, id) pairs.
     gone: dict[str, list[Any]] = field(default_factory=dict)
+    answers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def existing(self, attribute: str) -> list[Any]:
         """The values of an attribute that a condition may name."""
@@ -162,6 +177,7 @@ class World:
         satisfied = bool(conditions) and all(self.holds(person, each) for each in conditions)
         return "included" in kinds or segment.whole_type or satisfied
 
+    @once
     def admits(self, audience: Any, person: Person | None) -> bool:
         """§2.4."""
         if audience in (NOBODY, EVERYONE):
@@ -171,6 +187,7 @@ class World:
     def is_admin(self, person: Person | None) -> bool:
         return person is not None and person.active and person.role == "admin"
 
+    @once
     def edits(self, person: Person | None, group: int) -> bool:
         """§2.7: may edit or publish what is in the group's care. Everyone is no editor."""
         if person is None or not person.active or person.role not in STAFF:
@@ -178,6 +195,7 @@ class World:
         grants = [grant for grant in self.permission_groups[group] if grant != EVERYONE]
         return any(self.admits(grant, person) for grant in grants)
 
+    @once
     def may_add(self, person: Person | None) -> bool:
         return self.is_admin(person) or any(self.edits(person, pk) for pk in self.permission_groups)
 
@@ -189,6 +207,7 @@ class World:
             yield section
             section = self.sections[section].parent if section in self.sections else None
 
+    @once
     def category_admits(self, category: int, person: Person | None) -> bool:
         found = self.categories.get(category)
         if found is None or found.help_center not in self.help_centers:
@@ -196,6 +215,7 @@ class World:
         top = self.help_centers[found.help_center]
         return self.admits(top, person) and self.admits(found.audience, person)
 
+    @once
     def section_admits(self, section: int, person: Person | None) -> bool:
         """§2.5: its own audience and every ancestor's; missing rows, cycles and depth deny."""
         path = list(self.above(section))
@@ -209,6 +229,7 @@ class World:
             for each in found
         )
 
+    @once
     def sees_article(self, person: Person | None, article: Article) -> bool:
         if self.is_admin(person) or self.edits(person, article.group):
             return True
@@ -221,18 +242,29 @@ class World:
             return True
         return not draft and self.sees_article(person, article)
 
+    @once
+    def inside(self, section: int) -> list[Article]:
+        """The articles in the section, at any depth."""
+        return [a for a in self.articles.values() if section in self.above(a.section)]
+
     def sees_section(self, person: Person | None, section: int) -> bool:
-        inside = [a for a in self.articles.values() if section in self.above(a.section)]
-        return self._sees_shelf(person, inside, self.section_admits(section, person))
+        admitted = self.section_admits(section, person)
+        return self._sees_shelf(person, self.inside(section), admitted)
+
+    @once
+    def inside_category(self, category: int) -> list[Article]:
+        """The articles in its sections, at any depth."""
+        holding = {s.id for s in self.sections.values() if s.category == category}
+        return [a for a in self.articles.values() if holding & {*self.above(a.section)}]
 
     def sees_category(self, person: Person | None, category: int) -> bool:
-        holding = {s.id for s in self.sections.values() if s.category == category}
-        inside = [a for a in self.articles.values() if holding & {*self.above(a.section)}]
-        return self._sees_shelf(person, inside, self.category_admits(category, person))
+        admitted = self.category_admits(category, person)
+        return self._sees_shelf(person, self.inside_category(category), admitted)
 
     def _sees_shelf(self, person: Person | None, inside: list[Article], admitted: bool) -> bool:
         """§2.6, and the breadcrumbs of §2.7."""
-        if self.is_admin(person) or any(self.edits(person, a.group) for a in inside):
+        groups = {article.group for article in inside}
+        if self.is_admin(person) or any(self.edits(person, group) for group in groups):
             return True
         filled = any(self.sees_article(person, a) and not all(a.drafts) for a in inside)
         return admitted and (filled or self.may_add(person))

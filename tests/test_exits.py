@@ -6,7 +6,7 @@ import random
 import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import transaction
+from django.db import connection, transaction
 from django.urls import get_resolver, path
 
 from helpcenter.models import Article
@@ -69,12 +69,13 @@ def walk_and_judge(cast, shown, logged, tally, size, seed):
 
 @pytest.mark.surface(1, 3, 4, 5, 9, 11, 20, 22, 23, 24, 29, 31, 34, 41, 43, 52, 53, 54)
 def test_no_url_shows_anything_hidden(cast, shown, logged, tally):
-    walk_and_judge(cast, shown, logged, tally, 3700, "test")
+    # Half of the requests on each database, and not the same.
+    walk_and_judge(cast, shown, logged, tally, 1900, connection.vendor)
 
 
 @pytest.mark.fuzz
 def test_no_url_shows_anything_hidden_to_anybody(cast, shown, logged, tally, seed):
-    walk_and_judge(cast, shown, logged, tally, 21_000, seed)
+    walk_and_judge(cast, shown, logged, tally, 10_500, seed)
 
 
 def some_places(hidden):

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from django.db import connection
 from django.db.models import F
 from django.db.models.expressions import RawSQL
 
@@ -32,13 +33,14 @@ def compare(cast, segment_of, settings, tally):
 
 @pytest.mark.surface(7, 8, 9, 12, 13, 18, 22, 33, 34, 36, 38, 52, 53)
 def test_a_hidden_object_changes_no_byte(compare):
-    assert list(compare("test", worlds=13, hidden=8, questions=7)) == []
+    # Half of the worlds on each database, and not the same.
+    assert list(compare(connection.vendor, worlds=7, hidden=8, questions=7)) == []
 
 
 @pytest.mark.fuzz
 def test_no_hidden_object_changes_a_byte(compare, request):
     seed = request.config.getoption("--hypothesis-seed") or random.randrange(2**32)
-    assert list(compare(seed, worlds=250, hidden=8, questions=12)) == []
+    assert list(compare(seed, worlds=125, hidden=8, questions=12)) == []
 
 
 def test_counts_of_what_is_hidden_are_found(compare, settings, tmp_path):

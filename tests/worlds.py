@@ -1,4 +1,4 @@
-"""Random worlds: Hypothesis draws one as plain data (tests.oracle), `build` stores it.
+"""Random worlds: `draw` makes one up as plain data (tests.oracle), `build` stores it.
 
 Rows are written in bulk and, where the product would refuse them, as the database lets through:
 broken conditions, sections in cycles, parents that are missing. What breaks a foreign key is never
@@ -8,12 +8,15 @@ committed: build worlds inside a transaction that is rolled back.
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.models import AgentGroup, Organization, OrganizationMembership, Tag, User
@@ -32,6 +35,11 @@ from tests.oracle import (
     World,
 )
 
+# For properties of worlds. One is drawn as a whole: there is no smaller one that fails.
+quietly = hypothesis_settings(
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 MISSING = 999
 TAGS = ["vip", "beta", "strasse", "vi p", "vip1", "\u03bd\u03b9\u03c1"]
 # Rows as only raw SQL writes them: they look like a tag above and are another one.
@@ -68,16 +76,19 @@ RUBBISH = [
 ]
 
 
-def one_in(number: int) -> st.SearchStrategy[bool]:
-    """True once in so many times; shrinks to False."""
-    return st.integers(1, number).map(lambda drawn: drawn == number)
+class Chance(random.Random):
+    """What a world is drawn from: the same seed, the same world."""
+
+    def one_in(self, number: int) -> bool:
+        """True once in so many times."""
+        return self.randrange(number) == 0
+
+    def subset(self, values: Any, at_least: int = 0, at_most: int = 3) -> frozenset[Any]:
+        ordered = sorted(values)
+        return frozenset(self.sample(ordered, self.randint(at_least, min(at_most, len(ordered)))))
 
 
-def subset(values: Any, at_most: int = 3) -> st.SearchStrategy[frozenset[Any]]:
-    return st.frozensets(st.sampled_from(sorted(values)), max_size=at_most)
-
-
-ROLES = st.sampled_from(["end_user"] * 5 + ["light_agent", "agent", "agent", "admin"])
+ROLES = ["end_user"] * 5 + ["light_agent", "agent", "agent", "admin"]
 ORGANIZATIONS = [200, 201, 202, 203]
 GROUPS = [300, 301, 302]
 NAMED_VALUES = {
@@ -95,124 +106,147 @@ NO_VALUE = {
     "role": "owner",
     "language": "xx",
 }
-KINDS_OF_CONDITION = st.sampled_from(["tag"] * 3 + ["organization"] * 4 + [*NAMED_VALUES])
+KINDS_OF_CONDITION = ["tag"] * 3 + ["organization"] * 4 + [*NAMED_VALUES]
 
 
-@st.composite
-def people(draw: Any, pk: int) -> Person:
+def _person(chance: Chance, pk: int) -> Person:
     return Person(
         id=pk,
-        role=draw(ROLES),
-        active=not draw(one_in(7)),
-        organizations=draw(subset(ORGANIZATIONS, 2)),
-        groups=draw(subset(GROUPS, 2)),
-        tags=draw(subset([*TAGS, *LOOK_ALIKES])),
-        language=draw(st.sampled_from([None, *LANGUAGES[:3], "xx"])),
+        role=chance.choice(ROLES),
+        active=not chance.one_in(7),
+        organizations=chance.subset(ORGANIZATIONS, at_most=2),
+        groups=chance.subset(GROUPS, at_most=2),
+        tags=chance.subset([*TAGS, *LOOK_ALIKES]),
+        language=chance.choice([None, *LANGUAGES[:3], "xx"]),
     )
 
 
-@st.composite
-def sound_conditions(draw: Any) -> dict[str, Any]:
-    attribute = draw(KINDS_OF_CONDITION)
-    values = sorted(draw(subset(NAMED_VALUES[attribute]).filter(bool)))
-    if draw(one_in(8)):
+def _segment(chance: Chance, pk: int) -> Segment:
+    """Mostly with sound conditions; sometimes with one that means nothing, or with no list."""
+    user_type = chance.choice(["signed_in_users", "end_users", "staff"])
+    if chance.one_in(16):
+        return Segment(pk, user_type, chance.choice([{}, None, "", 7]))
+    size = chance.choice([1, 1, 1, 1, 2, 2, 3, 0])
+    return Segment(pk, user_type, [_condition(chance) for _ in range(size)])
+
+
+def _condition(chance: Chance) -> Any:
+    if chance.one_in(10):
+        return chance.choice(RUBBISH)
+    attribute = chance.choice(KINDS_OF_CONDITION)
+    values = sorted(chance.subset(NAMED_VALUES[attribute], at_least=1))
+    if chance.one_in(8):
         values.append(NO_VALUE[attribute])
-    operator = draw(st.sampled_from(["any", "all", "none"]))
+    operator = chance.choice(["any", "all", "none"])
     return {"attribute": attribute, "operator": operator, "values": values}
 
 
-def conditions() -> st.SearchStrategy[Any]:
-    """Mostly sound ones; sometimes one that means nothing, or no list at all."""
-    mostly = st.one_of(*[sound_conditions()] * 9, st.sampled_from(RUBBISH))
-    several = st.sampled_from([1, 1, 1, 1, 2, 2, 3, 0]).flatmap(
-        lambda size: st.lists(mostly, min_size=size, max_size=size)
-    )
-    return st.one_of(*[several] * 15, st.sampled_from([{}, None, "", 7]))
+def _named(chance: Chance, times: int, segments: list[int], people: list[int]) -> frozenset[Named]:
+    """Few of each, so that some are both included and excluded, at most once in each way."""
+    found = {}
+    for _ in range(times * chance.randint(8, 20)):
+        named = Named(
+            segment=chance.choice(segments[: 5 * times]),
+            person=chance.choice(people[: 5 * times]),
+            kind=chance.choice(["included", "included", "excluded"]),
+            ended=chance.choice([None, False, True]),
+        )
+        found[named.segment, named.person, named.kind] = named
+    return frozenset(found.values())
 
 
-@st.composite
-def segments(draw: Any, pk: int) -> Segment:
-    user_type = draw(st.sampled_from(["signed_in_users", "end_users", "staff"]))
-    return Segment(pk, user_type, draw(conditions()))
+def _categories(chance: Chance, times: int, wide: list[Any]) -> dict[int, Category]:
+    """By threes: one for everyone, one for some, and one whose help center may be missing."""
+    found = {}
+    for pk in range(500, 500 + 3 * times):
+        center = 400 + chance.randrange(times)
+        if pk % 3 == 500 % 3:
+            found[pk] = Category(pk, EVERYONE, center)
+        else:
+            is_sure = pk % 3 == 501 % 3
+            center = center if is_sure else chance.choice([center, center, MISSING])
+            found[pk] = Category(pk, chance.choice(wide), center)
+    return found
 
 
-def named(segments: list[int], people: list[int]) -> st.SearchStrategy[frozenset[Named]]:
-    return st.frozensets(
-        st.builds(
-            Named,
-            # Few of each, so that some are both included and excluded.
-            segment=st.sampled_from(segments[:5]),
-            person=st.sampled_from(people[:5]),
-            kind=st.sampled_from(["included", "included", "excluded"]),
-            ended=st.sampled_from([None, False, True]),
-        ),
-        min_size=8,
-        max_size=20,
-    ).map(one_for_each)
+def _sections(chance: Chance, times: int, wide: list[Any]) -> dict[int, Section]:
+    """Straight ways down, often too deep, and then whatever comes."""
+    found: dict[int, Section] = {}
+    for number in range(times):
+        above = None
+        for _ in range(chance.randint(0, 7)):
+            pk = 600 + len(found)
+            found[pk] = Section(pk, EVERYONE, 500 + 3 * number, above)
+            above = pk
+    for _ in range(times * chance.randint(4, 12)):
+        pk = 600 + len(found)
+        found[pk] = _section(chance, pk, times, [*found], chance.choice(wide))
+    return found
 
 
-def one_for_each(drawn: frozenset[Named]) -> frozenset[Named]:
-    """At most one end date for each segment, person and kind, as the database has it."""
-    ordered = sorted(drawn, key=repr)
-    return frozenset({(n.segment, n.person, n.kind): n for n in ordered}.values())
-
-
-@st.composite
-def sections(draw: Any, pk: int, before: list[int], audiences: Any) -> Section:
+def _section(chance: Chance, pk: int, times: int, before: list[int], audience: Any) -> Section:
     """Often below the one before; now and then in a cycle or below one that is missing."""
-    parent = draw(st.sampled_from([None, None, *before[-1:] * 4, *before]))
-    if draw(one_in(14)):
-        parent = draw(st.sampled_from([pk, 600, 603, MISSING]))
-    category = 500 if not draw(one_in(3)) else draw(st.sampled_from([501, 502, 502, MISSING]))
-    return Section(pk, draw(audiences), category, parent)
+    parent = chance.choice([*[None] * 2 * times, *before[-1:] * 4 * times, *before])
+    if chance.one_in(14):
+        parent = chance.choice([pk, chance.choice([600, *before]), 603, MISSING])
+    first = 500 + 3 * chance.randrange(times)
+    others = [first + 1, first + 2, first + 2, MISSING]
+    return Section(pk, audience, chance.choice(others) if chance.one_in(3) else first, parent)
 
 
-@st.composite
-def worlds(draw: Any) -> World:
-    """One world: 12 to 20 people, 25 to 60 articles, 8 to 14 segments."""
-    persons = [draw(people(1000 + n)) for n in range(draw(st.integers(12, 20)))]
-    rules = [draw(segments(100 + n)) for n in range(draw(st.integers(6, 12)))]
-    every = {rule.id: rule for rule in rules} | WHOLE_TYPES
-    sets = subset(every).filter(bool)
-    pool = draw(st.lists(sets, min_size=2, max_size=7))
-    audience = st.sampled_from([EVERYONE, *pool, NOBODY])
-    wide = st.sampled_from([EVERYONE] * len(pool) + pool + [NOBODY])
-    # A straight way down, often too deep, and then whatever comes.
-    way = range(600, 600 + draw(st.integers(0, 7)))
-    shelves = {pk: Section(pk, EVERYONE, 500, pk - 1 if pk > 600 else None) for pk in way}
-    for pk in range(600 + len(way), 604 + len(way) + draw(st.integers(0, 8))):
-        shelves[pk] = draw(sections(pk, list(shelves), wide))
-    groups = {pk: (draw(audience), draw(audience)) for pk in (700, 701)}
-    place = st.sampled_from([*shelves] * 4 + [MISSING])
-    care = st.sampled_from([MANAGERS] * 8 + [*groups])
-    drafts = st.lists(one_in(3), max_size=3).map(tuple)
+def draw(seed: Any, times: int = 1) -> World:
+    """One world: 12 to 20 people, 25 to 60 articles, 8 to 14 segments.
+
+    A larger one has `times` as many of everything, and of articles so many times more again.
+    """
+    chance = Chance(seed)
+    persons = [_person(chance, 1000 + n) for n in range(times * chance.randint(12, 20))]
+    own = [_segment(chance, 100 + n) for n in range(times * chance.randint(6, 12))]
+    segments = {segment.id: segment for segment in own} | WHOLE_TYPES
+    pool = [chance.subset(segments, at_least=1) for _ in range(times * chance.randint(2, 7))]
+    audiences = [*[EVERYONE] * times, *pool, *[NOBODY] * times]
+    wide = [EVERYONE] * len(pool) + pool + [NOBODY] * times
+    shelves = _sections(chance, times, wide)
+    groups = {
+        pk: (chance.choice(audiences), chance.choice(audiences))
+        for pk in range(700, 700 + 2 * times)
+    }
+    places = [*shelves] * 4 + [MISSING] * times
+    care = [MANAGERS] * 4 * len(groups) + [*groups]
     articles = [
-        Article(pk, draw(audience), draw(place), draw(care), draw(drafts))
-        for pk in range(800, 800 + draw(st.integers(25, 60)))
+        Article(
+            pk,
+            chance.choice(audiences),
+            chance.choice(places),
+            chance.choice(care),
+            tuple(chance.one_in(3) for _ in range(chance.randint(0, 3))),
+        )
+        for pk in range(800, 800 + times * times * chance.randint(25, 60))
     ]
     return World(
         people={person.id: person for person in persons},
-        organizations={pk: draw(subset(TAGS).filter(bool)) for pk in ORGANIZATIONS},
+        organizations={pk: chance.subset(TAGS, at_least=1) for pk in ORGANIZATIONS},
         groups=frozenset(GROUPS),
         tags=frozenset([*TAGS, *LOOK_ALIKES]),
         languages=frozenset(LANGUAGES),
-        segments=every,
-        named=draw(named([*every], [person.id for person in persons])),
-        help_centers={400: draw(wide)},
-        categories={
-            500: Category(500, EVERYONE, 400),
-            501: Category(501, draw(wide), 400),
-            502: Category(502, draw(wide), draw(st.sampled_from([400, 400, MISSING]))),
-        },
+        segments=segments,
+        named=_named(chance, times, [*segments], [person.id for person in persons]),
+        help_centers={pk: chance.choice(wide) for pk in range(400, 400 + times)},
+        categories=_categories(chance, times, wide),
         sections=shelves,
         permission_groups={MANAGERS: (NOBODY, NOBODY), **groups},
         articles={article.id: article for article in articles},
         gone={
-            "tags": sorted(draw(subset(TAGS, 2))),
-            "organizations": sorted(draw(subset(ORGANIZATIONS, 1))),
-            "groups": sorted(draw(subset(GROUPS, 1))),
+            "tags": sorted(chance.subset(TAGS, at_most=2)),
+            "organizations": sorted(chance.subset(ORGANIZATIONS, at_most=1)),
+            "groups": sorted(chance.subset(GROUPS, at_most=1)),
         },
     )
+
+
+def worlds() -> st.SearchStrategy[World]:
+    """Worlds for tests that draw something else as well; what fails names the seed."""
+    return st.integers(0, 2**64).map(draw)
 
 
 def build(world: World) -> None:

@@ -11,7 +11,7 @@ from segments.attributes import read_person
 from segments.crowd import read_crowd
 from segments.ruleset import current_ruleset
 from tests import worlds
-from tests.helpcenter.test_rule import quietly
+from tests.worlds import quietly
 
 pytestmark = pytest.mark.django_db
 
