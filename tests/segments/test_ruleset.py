@@ -244,6 +244,15 @@ def test_without_a_token_nobody_sees_anything(stored, caplog, value):
         explain(admin, article)
 
 
+@pytest.mark.parametrize("operator", ["any", "all", "none"])
+def test_a_condition_that_cannot_be_decided_holds_for_nobody(caplog, operator):
+    """Such as when the facts about a person come back as something else: no page breaks by it."""
+    condition = Condition("tag", operator, frozenset(["vip"]))
+    with caplog.at_level(logging.ERROR, "segments"):
+        assert condition.holds_for(Person(1, values={"tag": None})) is False
+    assert "cannot be decided, so it holds for nobody" in caplog.text
+
+
 def test_a_person_with_conditions_that_break_the_database_breaks_nobody(stored):
     """Whatever raw SQL wrote: the condition is false and everybody else's rules still work."""
     broken = [{"attribute": "organization", "operator": "none", "values": [2**70]}]
