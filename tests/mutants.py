@@ -1,14 +1,24 @@
 """Mutants of segments/: whether a test notices when a function does something a little different.
 
-The changes are those of mutmut (comparisons, operators, arguments, constants, …) and a few more:
-a condition turned round, a `return` without its value, a statement that is left out. Texts for
-people are left alone, and so is what runs when a module is imported, as mutmut does it, but for
-the functions that are written as a lambda there.
+The changes are mutmut's (comparisons, operators, constants, arguments, …) and a few more: a
+condition turned round, a `return` without its value, a statement left out, a named argument left
+out. Left alone is what people read (translated texts, log entries, the words of an exception) and,
+as mutmut does, what runs when a module is imported or an app is set up; the lambdas made there are
+changed.
 
-`python -m tests.mutants` tries all of them, or those whose name has one of the given texts in it.
 mutmut itself would start pytest for each. Here every mutant is a fork of one process that has
-imported everything and made the database, and runs the tests that went through the changed line:
-first those that noticed its neighbours, then those that go through little else.
+imported everything and made the database, and runs the tests that go through the changed lines:
+first those that noticed its neighbours. Where the module says what is stored in the database
+(triggers, policies), the fork stores it anew.
+
+python -m tests.mutants [PART…]     tries those whose names have one of the parts, or all: hours.
+                                    A log in .mutants/ lets the next run go on where one ended
+    --alive                         tries once more what the log says is alive, with more tests,
+                                    or on another database: python -m tests.postgres python -m …
+    --seconds N --seed SEED         random ones for so long, with the tests in mutants.json
+    --tests TEST…                   with these tests only
+python -m tests.mutants --write     sums the log up in mutants.json: which tests notice the mutants
+                                    of a function, and what survives without being explained there
 """
 
 from __future__ import annotations
@@ -26,12 +36,13 @@ import re
 import resource
 import signal
 import sqlite3
+import subprocess
 import sys
 import time
 import traceback
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,13 +58,29 @@ from mutmut.mutation import mutators
 from tests import call_sites
 
 ROOT = Path(__file__).resolve().parent.parent
+PATHS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "segments").glob("*.py"))
 KNOWN = Path(__file__).with_name("mutants.json")
+LOG = ROOT / ".mutants" / "log.jsonl"
+# Of the tests, those that go through segments/ and need no other process.
+MEASURED = [
+    "tests/segments",
+    "tests/helpcenter",
+    "tests/accounts/test_people.py",
+    "tests/test_words.py",
+]
 TEXTS = {"_", "gettext", "gettext_lazy", "ngettext", "cast", "len", "isinstance", "TypeVar"}
-LOGGED = {"debug", "info", "warning", "error", "exception"}
+SLOW = 5
 SECONDS = 20  # for one test; whatever takes longer with a mutant has noticed it
 SURVIVED, NOTICED, BROKEN = 0, 1, 2
 MEMORY = 6 * 2**30
 ANY_AND_ALL = {"any": "all", "all": "any"}
+# What asks the whole rule, of everything and everybody.
+STRONG = {
+    "tests/helpcenter/api/test_access.py::test_what_somebody_sees",
+    "tests/helpcenter/api/test_access.py::test_who_sees_an_article",
+}
+NOTHING = m.Name("None") | m.Name("False")
+PROSE = m.SimpleString() | m.ConcatenatedString()
 UNREACHABLE = m.Raise(exc=m.Call(m.Name("AssertionError")))
 # Modules that say what the triggers and policies in the database are.
 INSTALLED = {f"segments/{name}.py" for name in ("history", "triggers", "policies")}
@@ -71,7 +98,6 @@ class Mutant:
     text: str
     lines: range
     is_default: bool
-    is_none: bool
 
     @property
     def function(self) -> str:
@@ -81,14 +107,15 @@ class Mutant:
     def name(self) -> str:
         """Stays the same when other lines change: what is changed, in its surroundings."""
         source = source_of(self.path)
-        before, after = source[self.start : self.end], self.text
+        # White space is nothing that changes: a shorter call is laid out anew.
+        before = " ".join(source[self.start : self.end].split())
+        after = " ".join(self.text.split())
         same = len(os.path.commonprefix([before, after]))
         rest = len(os.path.commonprefix([before[same:][::-1], after[same:][::-1]]))
-        head = source[max(0, self.start + same - 40) : self.start + same]
-        tail = source[self.end - rest : self.end - rest + 20]
+        head = source[: self.start].rpartition("\n")[2].lstrip() + before[:same]
+        tail = before[len(before) - rest :] + source[self.end :].partition("\n")[0]
         changed = f"[{before[same : len(before) - rest]} → {after[same : len(after) - rest]}]"
-        words = " ".join(f"{head}{changed}{tail}".split())
-        return f"{self.function}::{words}#{self.number}"
+        return f"{self.function}::{head[-40:]}{changed}{tail[:20]}#{self.number}"
 
     def source(self) -> str:
         """The module with the change."""
@@ -175,8 +202,7 @@ def source_of(path: str) -> str:
 
 def mutants() -> list[Mutant]:
     """Every mutant of the plugin, in the order of the source."""
-    paths = sorted((ROOT / "segments").glob("*.py"))
-    return [each for path in paths for each in mutants_of(path.relative_to(ROOT).as_posix())]
+    return [each for path in PATHS for each in mutants_of(path)]
 
 
 def mutants_of(path: str) -> list[Mutant]:
@@ -230,11 +256,7 @@ class _Finder(cst.CSTVisitor):
         end = self.line_starts[place.end.line - 1] + place.end.column
         lines = range(place.start.line, place.end.line + 1)
         owner, is_default = tuple(self.within), self.defaults > 0
-        is_none = isinstance(node, cst.Assign | cst.AnnAssign) or (
-            isinstance(node, cst.Call) and "None" in changed and len(node.args) - changed.count("=") > 0
-            and cst.Module([]).code_for_node(node).count("None") < changed.count("None")
-        )
-        mutant = Mutant(self.path, owner, 0, start, end, changed, lines, is_default, is_none)
+        mutant = Mutant(self.path, owner, 0, start, end, changed, lines, is_default)
         self.numbers[mutant.name] += 1
         self.found.append(replace(mutant, number=self.numbers[mutant.name] - 1))
 
@@ -263,12 +285,10 @@ def changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, str]]:
         yield from ((node, code(changed)) for changed in _calls(node))
     elif isinstance(node, cst.If | cst.CompIf):
         yield node.test, f"not ({code(node.test)})"
-    elif isinstance(node, cst.Return) and node.value and not m.matches(node.value, m.Name("False") | m.Name("None")):
+    elif isinstance(node, cst.Return) and node.value and not m.matches(node.value, NOTHING):
         yield node, "return None"
-    elif isinstance(node, cst.Raise):
-        yield node, "pass"
-    elif isinstance(node, cst.Expr) and not (
-        isinstance(node.value, cst.BaseString) or _is_text(node.value)
+    elif isinstance(node, cst.Raise) or (
+        isinstance(node, cst.Expr) and not _is_text(node.value) and not m.matches(node.value, PROSE)
     ):
         yield node, "pass"
 
@@ -292,100 +312,82 @@ def _calls(node: cst.Call) -> Iterator[cst.Call]:
 
 
 class Coverage:
-    """Which tests go through which lines, from a run with `--cov-context=test`."""
+    """Which tests go through which lines, and how long they take: `pytest --cov-context=test`."""
 
-    def __init__(self, file: str, durations: str) -> None:
-        data = CoverageData(file)
+    def __init__(self, database: str) -> None:
+        file = LOG.with_name(database)
+        if not file.exists():
+            _measure(file)
+        data = CoverageData(str(file))
         data.read()
         self.tests: dict[tuple[str, int], set[str]] = defaultdict(set)
-        self.size: Counter[str] = Counter()
         for name in data.measured_files():
-            path = name.removeprefix(f"{ROOT}/")
+            path = Path(name).relative_to(ROOT).as_posix()
             for line, contexts in data.contexts_by_lineno(name).items():
-                for test in {context.partition("|")[0] for context in contexts} - {""}:
-                    self.tests[path, line].add(test)
-                    self.size[test] += 1
-        # Test -> seconds, as junit names it.
+                self.tests[path, line] |= {context.partition("|")[0] for context in contexts} - {""}
         self.seconds = {
-            (case.get("classname"), case.get("name")): float(case.get("time"))
-            for case in ElementTree.parse(durations).iter("testcase")
+            (case.get("classname"), case.get("name")): float(case.get("time", 0))
+            for case in ElementTree.parse(file.with_suffix(".xml")).iter("testcase")
         }
 
     def seconds_of(self, test: str) -> float:
         function, bracket, parameters = test.partition("[")
         place, _, name = function.rpartition("::")
-        name += bracket + parameters
-        return self.seconds.get((place.replace(".py", "").replace("/", ".").replace("::", "."), name), 0.5)
+        place = place.replace(".py", "").replace("/", ".").replace("::", ".")
+        return self.seconds.get((place, name + bracket + parameters), 0.5)
 
     def tests_of(self, mutant: Mutant) -> set[str]:
-        """Those of the changed lines; of a default, which is evaluated earlier, the next 20."""
-        found: set[str] = set()
+        """Those of the changed lines; of a default, which is evaluated before, of what follows."""
         last = mutant.lines.stop + (20 if mutant.is_default else 0)
-        for line in range(mutant.lines.start, last):
-            found |= self.tests.get((mutant.path, line), set())
-        return found
+        lines = range(mutant.lines.start, last)
+        return set().union(*(self.tests.get((mutant.path, line), ()) for line in lines))
+
+
+def _measure(file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    settings = file.with_suffix(".ini")
+    settings.write_text(f"[run]\nsource_pkgs = segments\ndata_file = {file}\n")
+    options = ["--part", "plain", "--everything", "--cov", f"--cov-config={settings}"]
+    options += ["--cov-context=test", "--cov-report=", f"--junitxml={file.with_suffix('.xml')}"]
+    subprocess.run([sys.executable, "-m", "pytest", "-q", *options, *MEASURED], cwd=ROOT)
 
 
 class Hunt:
     """A pytest plugin: instead of the collected tests, for each mutant those that may notice it."""
 
-    def __init__(self, wanted: list[Mutant], coverage: Coverage, tries: int, log: Any) -> None:
+    def __init__(self, wanted: Iterable[Mutant], likely: Callable[..., list[str]]) -> None:
         self.wanted = wanted
-        self.coverage = coverage
-        self.tries = tries
-        self.log = log
+        self.likely = likely  # (mutant, tests that killed: of function or module -> count) -> tests
         self.killed = 0
         self.alive: list[str] = []
-        self.sound: dict[str, bool] = {}
-        self.kills: dict[str, Counter[str]] = defaultdict(Counter)  # of a function, of a module
+        self.sound: dict[str, bool] = {}  # test -> does it pass without a mutant?
+        self.kills: dict[str, Counter[str]] = defaultdict(Counter)
+        for line in read_log():
+            self._count(line["mutant"], line["killer"])
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        from django.db import connection
-
         items = {item.nodeid: item for item in session.items}
-        # Makes the database.
-        call_sites.run(next(each for each in session.items if each.get_closest_marker("django_db")))
-        if connection.vendor == "sqlite":
-            # The forks copy the main file.
-            sqlite3.connect(connection.settings_dict["NAME"]).execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        for path in {mutant.path for mutant in self.wanted}:
-            importlib.import_module(path.removesuffix(".py").replace("/", "."))
-        call_sites.functions_by_name(), functions_with_a_cache()
-        gc.freeze()
-        started = time.monotonic()
-        for number, mutant in enumerate(self.wanted, 1):
-            tests = self.likely(mutant, items)[: self.tries]
-            killer = self.killer(mutant, [items[test] for test in tests])
-            if killer:
-                self.killed += 1
-                for place in (mutant.function, mutant.path):
-                    self.kills[place][killer] += 1
-            else:
+        _prepare(session.items)
+        for mutant in self.wanted:
+            names = [name for name in self.likely(mutant, self.kills, items) if name in items]
+            killer = self._killer(mutant, [items[name] for name in names])
+            self._count(mutant.name, killer)
+            self.killed += killer is not None
+            if killer is None:
                 self.alive.append(mutant.name)
-            seconds = int(time.monotonic() - started)
-            line = {"mutant": mutant.name, "killer": killer, "tried": len(tests), "line": mutant.lines[0]}
-            print(json.dumps(line, ensure_ascii=False), file=self.log, flush=True)
-            if number % 50 == 0:
-                print(f"{seconds} s: {number} of {len(self.wanted)}, {len(self.alive)} alive", file=sys.__stderr__, flush=True)
+            _write_log(mutant, killer, len(names))
+            done = self.killed + len(self.alive)
+            print(f"{done}: {killer or 'SURVIVES'}: {mutant.name}", file=sys.__stderr__, flush=True)
         return True
 
-    def likely(self, mutant: Mutant, items: Iterable[str]) -> list[str]:
-        """The tests that go through its lines: those that killed its neighbours come first, then
-        those of a like name, then one of each file and function after another.
-        """
-        near, far = self.kills[mutant.function], self.kills[mutant.path]
-        words = Path(mutant.path).stem
-        through = {each for each in self.coverage.tests_of(mutant) if each in items and self.coverage.seconds_of(each) < 2} or self.coverage.tests_of(mutant) & set(items)
-        seen: Counter[str] = Counter()
-        ranks = {}
-        for test in sorted(through, key=lambda each: (self.coverage.seconds_of(each), each)):
-            file, function = test.partition("::")[0], test.partition("[")[0]
-            ranks[test] = (-near[test], -far[test], seen[function] > 0, words not in file, seen[file])
-            seen[function] += 1
-            seen[file] += 1
-        return sorted(ranks, key=ranks.__getitem__)
+    def _count(self, mutant: str, killer: str | None) -> None:
+        path, owner = mutant.split("::")[:2]
+        if killer:
+            self.kills[f"{path}::{owner}"][killer] += 1
+            self.kills[path][killer] += 1
 
-    def killer(self, mutant: Mutant, tests: list[pytest.Item]) -> str | None:
+    def _killer(self, mutant: Mutant, tests: list[pytest.Item]) -> str | None:
+        """The first test that fails with the mutant and passes without."""
         while tests:
             place = first_failing(mutant, tests)
             if place is None:
@@ -397,6 +399,51 @@ class Hunt:
                 return name
             tests = tests[place + 1 :]
         return None
+
+
+def _prepare(items: list[pytest.Item]) -> None:
+    """Import everything, make the database and find the functions, before there are forks."""
+    from django.db import connection
+
+    with_database = (item for item in items if item.get_closest_marker("django_db"))
+    if item := next(with_database, None):
+        call_sites.run(item)
+        if connection.vendor == "sqlite":
+            # The forks copy the file; what is in its journal would be missing there.
+            name = connection.settings_dict["NAME"]
+            sqlite3.connect(name).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for path in PATHS:
+        importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    call_sites.functions_by_name()
+    functions_with_a_cache()
+    gc.freeze()
+
+
+def by_coverage(coverage: Coverage, tries: int) -> Callable[..., list[str]]:
+    """How a hunt finds tests: what goes through the lines, the likeliest first."""
+
+    def likely(
+        mutant: Mutant, kills: Mapping[str, Mapping[str, int]], items: Container[str]
+    ) -> list[str]:
+        near, far = kills[mutant.function], kills[mutant.path]
+        through = coverage.tests_of(mutant)
+        seen: Counter[str] = Counter()
+        ranks = {}
+        for test in sorted(through, key=lambda each: (coverage.seconds_of(each), each)):
+            file, function = test.partition("::")[0], test.partition("[")[0]
+            ranks[test] = (
+                coverage.seconds_of(test) > SLOW,
+                -near[test],
+                test not in STRONG,
+                -far[test],
+                seen[function] > 0,
+                Path(mutant.path).stem not in file,
+                seen[file],
+            )
+            seen.update([function, file])
+        return sorted(ranks, key=ranks.__getitem__)[:tries]
+
+    return likely
 
 
 def first_failing(mutant: Mutant | None, tests: list[pytest.Item]) -> int | None:
@@ -474,34 +521,148 @@ def _own_database() -> Callable[[], Any]:
     return remove
 
 
+# What is known of them ----------------------------------------------------------------------------
+
+
+def read_log() -> list[dict[str, Any]]:
+    """What was found out about mutants, the latest last."""
+    return [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
+
+
+def _write_log(mutant: Mutant, killer: str | None, tried: int) -> None:
+    from django.db import connection
+
+    line = {"mutant": mutant.name, "killer": killer, "tried": tried, "on": connection.vendor}
+    LOG.parent.mkdir(exist_ok=True)
+    with LOG.open("a") as log:
+        print(json.dumps(line, ensure_ascii=False), file=log)
+
+
+def reason_for(name: str) -> str | None:
+    """Why no test can, or need, notice the mutant."""
+    for pattern, reason in known()["survive because"].items():
+        if re.search(pattern, name):
+            return str(reason)
+    return None
+
+
+@functools.cache
+def known() -> dict[str, Any]:
+    """mutants.json."""
+    found: dict[str, Any] = json.loads(KNOWN.read_text())
+    return found
+
+
+def write_down() -> None:
+    """Sum the log up in mutants.json, and print what there is."""
+    killers = {line["mutant"]: line for line in read_log() if line["killer"]}
+    tried = {line["mutant"] for line in read_log()}
+    noticed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    unexplained = []
+    for mutant in mutants():
+        name = mutant.name
+        if name in killers:
+            tests = noticed[killers[name]["on"]][mutant.function]
+            if killers[name]["killer"] not in tests:
+                tests.append(killers[name]["killer"])
+            outcome = "killed"
+        elif name not in tried:
+            outcome = "not tried"
+        elif reason_for(name):
+            outcome = "explained"
+        else:
+            outcome = "unexplained"
+            unexplained.append(name)
+        counts[mutant.path][outcome] += 1
+    content = {
+        "survive because": known()["survive because"],
+        "unexplained": unexplained,
+        "noticed by": noticed,
+    }
+    KNOWN.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    for path, of_path in counts.items():
+        print(path, *(f"{number} {outcome}" for outcome, number in of_path.items()), sep=", ")
+    total = sum(counts.values(), Counter())
+    print("all", *(f"{number} {outcome}" for outcome, number in total.items()), sep=", ")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("only", nargs="*", help="parts of the names of the mutants to try")
-    parser.add_argument("--coverage", required=True)
-    parser.add_argument("--log", required=True)
-    parser.add_argument("--tries", type=int, default=25, help="how many tests for a mutant")
+    parser.add_argument("parts", nargs="*", help="parts of the names of the mutants to try")
+    parser.add_argument("--alive", action="store_true", help="those that the log says are alive")
+    parser.add_argument("--seconds", type=float, help="random ones, for so long")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", nargs="+", help="what to kill them with")
+    parser.add_argument("--tries", type=int, default=40, help="how many tests for a mutant")
+    parser.add_argument("--write", action="store_true", help="sum the log up in mutants.json")
     options = parser.parse_args()
-    wanted = [
+    if options.write:
+        write_down()
+        return 0
+    wanted: Iterable[Mutant] = [
         each
         for each in mutants()
-        if not options.only or any(part in f"{each.name}{' none' * each.is_none}" for part in options.only)
+        if not options.parts or any(part in each.name for part in options.parts)
     ]
-    coverage = Coverage(options.coverage, f"{options.coverage}.xml")
-    done = set()
-    if Path(options.log).exists():
-        done = {json.loads(line)["mutant"] for line in Path(options.log).read_text().splitlines()}
-    wanted = [each for each in wanted if each.name not in done]
-    order = {part: place for place, part in enumerate(options.only)}
-    wanted.sort(key=lambda each: (each.is_none, order.get(each.path, 99)))
-    with open(options.log, "a") as log:
-        hunt = Hunt(wanted, coverage, options.tries, log)
-        files = sorted({test.partition("::")[0] for test in coverage.size})
-        status = pytest.main(
-            ["-q", "--no-header", "-p", "no:cacheprovider", "--part", "plain", "--everything", *files],
-            plugins=[hunt],
-        )
+    database = "postgresql" if os.environ.get("DATABASE_URL") else "sqlite"
+    if options.tests:
+        tests, likely = options.tests, by_place(tuple(options.tests))
+        wanted = not_killed(wanted, options.alive)
+    elif options.seconds:
+        noticed = known()["noticed by"].get(database, {})
+        tests, likely = sorted(set(itertools.chain(*noticed.values()))), by_name(noticed)
+        wanted = for_a_while(wanted, noticed, options.seconds, random.Random(options.seed))
+    else:
+        coverage = Coverage(database)
+        tests = sorted(set().union(*coverage.tests.values()))
+        likely = by_coverage(coverage, options.tries)
+        wanted = not_killed(wanted, options.alive)
+    hunt = Hunt(wanted, likely)
+    files = sorted({test.partition("::")[0] for test in tests})
+    arguments = ["-q", "--no-header", "-p", "no:cacheprovider", "--part", "plain", "--everything"]
+    status = pytest.main([*arguments, *files], plugins=[hunt])
+    unexplained = [name for name in hunt.alive if not reason_for(name)]
     print(f"{hunt.killed} mutants were killed, {len(hunt.alive)} survived")
-    return status
+    print(*unexplained, sep="\n")
+    return 0 if status == 0 and not unexplained else 1
+
+
+def not_killed(wanted: Iterable[Mutant], alive: bool) -> list[Mutant]:
+    """What is not in the log yet; with `alive` what is, and survived."""
+    killed = {line["mutant"] for line in read_log() if line["killer"]}
+    tried = {line["mutant"] for line in read_log()}
+    return [each for each in wanted if each.name not in killed and (each.name in tried) == alive]
+
+
+def for_a_while(
+    wanted: Iterable[Mutant], noticed: Container[str], seconds: float, chance: random.Random
+) -> Iterator[Mutant]:
+    """Random mutants of functions with tests that notice, without what is known to survive."""
+    alive = set(known()["unexplained"])
+    chosen = [
+        each
+        for each in wanted
+        if each.function in noticed and each.name not in alive and not reason_for(each.name)
+    ]
+    chance.shuffle(chosen)
+    end = time.monotonic() + seconds
+    yield from itertools.takewhile(lambda _each: time.monotonic() < end, chosen)
+
+
+def by_place(places: tuple[str, ...]) -> Callable[..., list[str]]:
+    """How a hunt finds tests: all of some files, those first that killed most of the module."""
+
+    def likely(mutant: Mutant, kills: Mapping[str, Mapping[str, int]], items: Any) -> list[str]:
+        chosen = [name for name in items if name.startswith(places)]
+        return sorted(chosen, key=lambda name: -kills[mutant.path][name])
+
+    return likely
+
+
+def by_name(noticed: Mapping[str, list[str]]) -> Callable[..., list[str]]:
+    """How a hunt finds tests: those that are written down for the function."""
+    return lambda mutant, kills, items: noticed[mutant.function]
 
 
 if __name__ == "__main__":
