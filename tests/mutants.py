@@ -422,25 +422,22 @@ def _prepare(items: list[pytest.Item]) -> None:
 def by_coverage(coverage: Coverage, tries: int) -> Callable[..., list[str]]:
     """How a hunt finds tests: what goes through the lines, the likeliest first."""
 
-    def likely(
-        mutant: Mutant, kills: Mapping[str, Mapping[str, int]], items: Container[str]
-    ) -> list[str]:
-        near, far = kills[mutant.function], kills[mutant.path]
-        through = coverage.tests_of(mutant)
+    lines_of = Counter(test for tests in coverage.tests.values() for test in tests)
+    in_module = Counter((t, path) for (path, _line), tests in coverage.tests.items() for t in tests)
+
+    def likely(mutant: Mutant, kills: Mapping[str, Mapping[str, int]], _items: Any) -> list[str]:
+        near, path = kills[mutant.function], mutant.path
+        # Those first that are about little else, and of a test with many parameters one.
+        through = sorted(
+            coverage.tests_of(mutant), key=lambda t: (-in_module[t, path] / lines_of[t], t)
+        )
         seen: Counter[str] = Counter()
         ranks = {}
-        for test in sorted(through, key=lambda each: (coverage.seconds_of(each), each)):
-            file, function = test.partition("::")[0], test.partition("[")[0]
-            ranks[test] = (
-                coverage.seconds_of(test) > SLOW,
-                -near[test],
-                test not in STRONG,
-                -far[test],
-                seen[function] > 0,
-                Path(mutant.path).stem not in file,
-                seen[file],
-            )
-            seen.update([function, file])
+        for place, test in enumerate(through):
+            function = test.partition("[")[0]
+            is_slow = coverage.seconds_of(test) > SLOW
+            ranks[test] = (is_slow, -near[test], test not in STRONG, seen[function], place)
+            seen[function] += 1
         return sorted(ranks, key=ranks.__getitem__)[:tries]
 
     return likely

@@ -31,6 +31,13 @@ def test_ids_tell_nothing():
         assert model._meta.pk.default is random_id
 
 
+def test_ids_are_above_the_fixed_ones_and_exact_in_javascript(monkeypatch):
+    monkeypatch.setattr("secrets.randbelow", lambda below: 0)
+    assert random_id() == 2**32
+    monkeypatch.setattr("secrets.randbelow", lambda below: below - 1)
+    assert random_id() == 2**53 - 1
+
+
 @pytest.mark.parametrize(
     ("role", "is_active", "is_staff", "is_superuser"),
     [

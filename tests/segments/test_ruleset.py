@@ -84,6 +84,21 @@ def test_the_index_looks_at_few_of_many_rules():
     assert {rule.pk for rule in Ruleset(rules, []).candidates(person)} == {7, 8, 9}
 
 
+def test_of_several_conditions_the_one_that_fewest_rules_share_leads_to_a_rule():
+    def has(tag):
+        return Condition("tag", "any", frozenset([tag]))
+
+    rules = [Rule(n, "signed_in_users", False, (has("all"), has(f"tag {n}"))) for n in range(99)]
+    person = Person(1, values={"tag": frozenset(["all", "tag 7"])})
+    assert {rule.pk for rule in Ruleset(rules, []).candidates(person)} == {7}
+
+
+@pytest.mark.parametrize("user_type", ["", "everybody"])
+def test_nobody_is_of_an_unknown_type(user_type):
+    """The database stores no such type; whatever else made the rule, it admits nobody."""
+    assert not Rule(1, user_type, True, ()).admits(Person(1))
+
+
 def token():
     return Token.objects.get().value
 
