@@ -337,10 +337,16 @@ class Coverage:
         return self.seconds.get((place, name + bracket + parameters), 0.5)
 
     def tests_of(self, mutant: Mutant) -> set[str]:
-        """Those of the changed lines; of a default, which is evaluated before, of what follows."""
-        last = mutant.lines.stop + (20 if mutant.is_default else 0)
-        lines = range(mutant.lines.start, last)
-        return set().union(*(self.tests.get((mutant.path, line), ()) for line in lines))
+        """Those of the changed lines, or of what is nearest to a line that nothing goes through:
+        parts of a constant, and defaults, which are evaluated when the module is imported.
+        """
+        first, last = mutant.lines.start, mutant.lines.stop
+        near = [range(first, last), range(first - 1, first - 20, -1), range(last, last + 20)]
+        for lines in near[:1] + near[1 + mutant.is_default :] + near[1:]:
+            found = [self.tests[mutant.path, line] for line in lines]
+            if any(found):
+                return set().union(*found) if lines is near[0] else next(filter(None, found))
+        return set()
 
 
 def _measure(file: Path) -> None:
