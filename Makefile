@@ -43,9 +43,12 @@ coverage: .venv/.dev ## Fail unless tests go through every branch of segments/ (
 	@$(PYTHON) -m coverage combine --quiet
 	$(PYTHON) -m coverage report --include 'segments/*' --precision 2 --fail-under 100
 
-mutants: .venv/.dev ## Take every check away once, and find tests for those that have none yet
+mutants: .venv/.dev ## Take every check away once, and change every function of segments/ (hours)
 	$(PYTHON) -m tests.call_sites --search $(ARGS)
 	$(PYTHON) -m tests.call_sites
+	$(PYTHON) -m tests.mutants
+	$(PYTHON) -m tests.postgres $(PYTHON) -m tests.mutants --alive
+	$(PYTHON) -m tests.mutants --write
 
 bench: .venv/.dev ## Measure what access control costs (ARGS="--articles 1000000" takes 10 minutes)
 	@$(PYTHON) -m benchmarks.visible $(ARGS)

@@ -11,7 +11,7 @@ imported everything and made the database, and runs the tests that go through th
 first those that noticed its neighbours. Where the module says what is stored in the database
 (triggers, policies), the fork stores it anew.
 
-python -m tests.mutants [PART…]     tries those whose names have one of the parts, or all: hours.
+python -m tests.mutants [NAME…]     tries those whose names begin so, or all: hours.
                                     A log in .mutants/ lets the next run go on where one ended
     --alive                         tries once more what the log says is alive, with more tests,
                                     or on another database: python -m tests.postgres python -m …
@@ -200,9 +200,11 @@ def source_of(path: str) -> str:
     return (ROOT / path).read_text()
 
 
-def mutants() -> list[Mutant]:
-    """Every mutant of the plugin, in the order of the source."""
-    return [each for path in PATHS for each in mutants_of(path)]
+def mutants(beginnings: tuple[str, ...] = ("",)) -> list[Mutant]:
+    """The mutants of the plugin whose names begin so, in the order of the source."""
+    modules = tuple(each.partition("::")[0] for each in beginnings)
+    found = (each for path in PATHS if path.startswith(modules) for each in mutants_of(path))
+    return [each for each in found if each.name.startswith(beginnings)]
 
 
 def mutants_of(path: str) -> list[Mutant]:
@@ -511,7 +513,8 @@ def _own_database() -> Callable[[], Any]:
     from django.db import connection
 
     if connection.vendor == "sqlite":
-        return call_sites._own_database().unlink
+        exists = Path(connection.settings_dict["NAME"]).exists()
+        return call_sites._own_database().unlink if exists else lambda: None
     name, server = connection.settings_dict["NAME"], os.environ["DATABASE_URL"]
     own = connection.settings_dict["NAME"] = f"mutant_{os.getpid()}"
     with psycopg.connect(server, autocommit=True) as postgres:
@@ -591,23 +594,22 @@ def write_down() -> None:
 
 
 def main() -> int:
+    global LOG
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", help="parts of the names of the mutants to try")
+    parser.add_argument("beginnings", nargs="*", help="how the names of the mutants begin")
     parser.add_argument("--alive", action="store_true", help="those that the log says are alive")
     parser.add_argument("--seconds", type=float, help="random ones, for so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tests", nargs="+", help="what to kill them with")
     parser.add_argument("--tries", type=int, default=40, help="how many tests for a mutant")
     parser.add_argument("--write", action="store_true", help="sum the log up in mutants.json")
+    parser.add_argument("--log", type=Path, default=LOG, help="where to write what is found out")
     options = parser.parse_args()
+    LOG = options.log
     if options.write:
         write_down()
         return 0
-    wanted: Iterable[Mutant] = [
-        each
-        for each in mutants()
-        if not options.parts or any(part in each.name for part in options.parts)
-    ]
+    wanted: Iterable[Mutant] = mutants(tuple(options.beginnings) or ("",))
     database = "postgresql" if os.environ.get("DATABASE_URL") else "sqlite"
     if options.tests:
         tests, likely = options.tests, by_place(tuple(options.tests))
