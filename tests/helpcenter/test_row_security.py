@@ -463,6 +463,16 @@ def test_what_belongs_to_an_article_is_hidden_with_it(things, cast, name, count)
 
 
 @only_postgresql
+def test_whoever_is_no_staff_edits_nothing_though_a_group_names_them(wall, cast, segment_of):
+    with lifted():
+        group = PermissionGroup.objects.create(name="G", edit=Audience.of(segment_of["signed in"]))
+        ArticleFactory(permission_group=group)
+    for name, count in {"visitor": 0, "maria": 0, "lena": 1, "ada": 1}.items():
+        with seen_by(cast[name]):
+            assert Article._base_manager.count() == count, name
+
+
+@only_postgresql
 def test_hidden_rows_cannot_be_changed_or_made(things, cast):
     with seen_by(cast["omar"], writes=True):
         assert execute_count("UPDATE helpcenter_article SET position = 7") == 0
