@@ -239,7 +239,7 @@ class _Finder(cst.CSTVisitor):
             self.within.append("<lambda>" if isinstance(node, cst.Lambda) else node.name.value)
         self.functions += isinstance(node, cst.FunctionDef | cst.Lambda)
         self.defaults += isinstance(node, cst.Param)
-        if self.functions:
+        if self.functions and self.within[-1] != "ready":
             for part, changed in changes(node):
                 self._add(part, changed)
         return True
@@ -634,10 +634,12 @@ def main() -> int:
 
 
 def not_killed(wanted: Iterable[Mutant], alive: bool) -> list[Mutant]:
-    """What is not in the log yet; with `alive` what is, and survived."""
+    """What is not in the log yet; with `alive` what is, survived, and is not explained."""
     killed = {line["mutant"] for line in read_log() if line["killer"]}
     tried = {line["mutant"] for line in read_log()}
-    return [each for each in wanted if each.name not in killed and (each.name in tried) == alive]
+    new = [each for each in wanted if each.name not in tried]
+    old = [each for each in wanted if each.name in tried - killed and not reason_for(each.name)]
+    return old if alive else new
 
 
 def for_a_while(

@@ -171,6 +171,29 @@ def test_admins_and_editors_are_said_to_be_such(article):
     assert not found.chain[-1].admits
 
 
+def test_the_right_to_edit_is_said_of_what_one_may_edit(article):
+    """Not of what lies beside it; and of its translations as of itself."""
+    edda = PersonFactory(role="agent")
+    staff = Audience.of(Segment.objects.get(built_in="staff"))
+    group = PermissionGroup.objects.create(name="Guides", edit=staff)
+    mine = ArticleFactory(section=article.section, permission_group=group)
+    assert not explain(edda, article).bypass
+    for thing in (mine, mine.translations.get()):
+        found = explain(edda, thing)
+        assert found.visible and "Management permissions" in found.bypass
+    # An editor who is staff no longer is nobody's editor.
+    edda.role = "end_user"
+    edda.save()
+    assert explain(edda, mine).bypass == ""
+
+
+def test_what_shows_it_is_said_level_by_level(article):
+    maria = PersonFactory(tags=["partner"])
+    _heading, *levels = explain(maria, article).would_change
+    assert len(levels) == len(explain(maria, article).chain) == 5
+    assert "Prices" in levels[-1]
+
+
 def test_a_draft_must_be_published(article):
     maria = PersonFactory(tags=["partner"])
     article.translations.update(draft=True)
