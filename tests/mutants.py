@@ -70,7 +70,8 @@ MEASURED = [
 ]
 TEXTS = {"_", "gettext", "gettext_lazy", "ngettext", "cast", "len", "isinstance", "TypeVar"}
 SLOW = 5
-SECONDS = 20  # for one test; whatever takes longer with a mutant has noticed it
+# Of the processor, for one test; whatever takes longer with a mutant has noticed it.
+SECONDS = 20
 SURVIVED, NOTICED, BROKEN = 0, 1, 2
 MEMORY = 6 * 2**30
 ANY_AND_ALL = {"any": "all", "all": "any"}
@@ -370,8 +371,8 @@ class Hunt:
         self.alive: list[str] = []
         self.sound: dict[str, bool] = {}  # test -> does it pass without a mutant?
         self.kills: dict[str, Counter[str]] = defaultdict(Counter)
-        for line in read_log():
-            self._count(line["mutant"], line["killer"])
+        for name, line in read_log().items():
+            self._count(name, line["killer"])
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
@@ -395,15 +396,17 @@ class Hunt:
             self.kills[path][killer] += 1
 
     def _killer(self, mutant: Mutant, tests: list[pytest.Item]) -> str | None:
-        """The first test that fails with the mutant and passes without."""
+        """The first test that, run alone, fails with the mutant and passes without."""
         while tests:
             place = first_failing(mutant, tests)
             if place is None:
                 return None
-            name = tests[place].nodeid
+            alone = [tests[place]]
+            name = alone[0].nodeid
             if name not in self.sound:
-                self.sound[name] = first_failing(None, [tests[place]]) is None
-            if self.sound[name]:
+                self.sound[name] = first_failing(None, alone) is None
+            # What failed after others may have failed because of them.
+            if self.sound[name] and (not place or first_failing(mutant, alone) is not None):
                 return name
             tests = tests[place + 1 :]
         return None
@@ -485,7 +488,8 @@ def _try(mutant: Mutant | None, tests: list[pytest.Item], writer: int) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        for each in (signal.SIGALRM, signal.SIGPROF):
+            signal.signal(each, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.write(writer, b".")
         if mutant:
@@ -494,7 +498,8 @@ def _try(mutant: Mutant | None, tests: list[pytest.Item], writer: int) -> None:
         for number, test in enumerate(tests):
             if number:
                 os.write(writer, b".")
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.alarm(10 * SECONDS)
             call_sites.run(test)
             if any(report.failed for report in reports):
                 code = NOTICED
@@ -530,9 +535,10 @@ def _own_database() -> Callable[[], Any]:
 # What is known of them ----------------------------------------------------------------------------
 
 
-def read_log() -> list[dict[str, Any]]:
-    """What was found out about mutants, the latest last."""
-    return [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
+def read_log() -> dict[str, dict[str, Any]]:
+    """Mutant -> what was found out about it last."""
+    lines = LOG.read_text().splitlines() if LOG.exists() else []
+    return {line["mutant"]: line for line in map(json.loads, lines)}
 
 
 def _write_log(mutant: Mutant, killer: str | None, tried: int) -> None:
@@ -561,20 +567,19 @@ def known() -> dict[str, Any]:
 
 def write_down() -> None:
     """Sum the log up in mutants.json, and print what there is."""
-    killers = {line["mutant"]: line for line in read_log() if line["killer"]}
-    tried = {line["mutant"] for line in read_log()}
+    tried = read_log()
     noticed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     unexplained = []
     for mutant in mutants():
         name = mutant.name
-        if name in killers:
-            tests = noticed[killers[name]["on"]][mutant.function]
-            if killers[name]["killer"] not in tests:
-                tests.append(killers[name]["killer"])
-            outcome = "killed"
-        elif name not in tried:
+        if name not in tried:
             outcome = "not tried"
+        elif killer := tried[name]["killer"]:
+            tests = noticed[tried[name]["on"]][mutant.function]
+            if killer not in tests:
+                tests.append(killer)
+            outcome = "killed"
         elif reason_for(name):
             outcome = "explained"
         else:
@@ -598,6 +603,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("beginnings", nargs="*", help="how the names of the mutants begin")
     parser.add_argument("--alive", action="store_true", help="those that the log says are alive")
+    parser.add_argument("--again", action="store_true", help="those that the log says are killed")
     parser.add_argument("--seconds", type=float, help="random ones, for so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tests", nargs="+", help="what to kill them with")
@@ -611,7 +617,12 @@ def main() -> int:
         return 0
     wanted: Iterable[Mutant] = mutants(tuple(options.beginnings) or ("",))
     database = "postgresql" if os.environ.get("DATABASE_URL") else "sqlite"
-    if options.tests:
+    if options.again:
+        killers = {name: line["killer"] for name, line in read_log().items() if line["killer"]}
+        wanted = [each for each in wanted if each.name in killers]
+        random.Random(options.seed).shuffle(wanted)
+        tests, likely = set(killers.values()), lambda mutant, *_more: [killers[mutant.name]]
+    elif options.tests:
         tests, likely = options.tests, by_place(tuple(options.tests))
         wanted = not_killed(wanted, options.alive)
     elif options.seconds:
@@ -635,11 +646,11 @@ def main() -> int:
 
 def not_killed(wanted: Iterable[Mutant], alive: bool) -> list[Mutant]:
     """What is not in the log yet; with `alive` what is, survived, and is not explained."""
-    killed = {line["mutant"] for line in read_log() if line["killer"]}
-    tried = {line["mutant"] for line in read_log()}
-    new = [each for each in wanted if each.name not in tried]
-    old = [each for each in wanted if each.name in tried - killed and not reason_for(each.name)]
-    return old if alive else new
+    tried = read_log()
+    if not alive:
+        return [each for each in wanted if each.name not in tried]
+    survivors = {name for name, line in tried.items() if not line["killer"]}
+    return [each for each in wanted if each.name in survivors and not reason_for(each.name)]
 
 
 def for_a_while(
@@ -658,11 +669,18 @@ def for_a_while(
 
 
 def by_place(places: tuple[str, ...]) -> Callable[..., list[str]]:
-    """How a hunt finds tests: all of some files, those first that killed most of the module."""
+    """How a hunt finds tests: all of some files, those first that killed most of the module, and
+    those last that try many examples.
+    """
 
-    def likely(mutant: Mutant, kills: Mapping[str, Mapping[str, int]], items: Any) -> list[str]:
-        chosen = [name for name in items if name.startswith(places)]
-        return sorted(chosen, key=lambda name: -kills[mutant.path][name])
+    def likely(
+        mutant: Mutant, kills: Mapping[str, Mapping[str, int]], items: Mapping[str, Any]
+    ) -> list[str]:
+        def rank(name: str) -> tuple[int, int, bool]:
+            near, far = kills[mutant.function][name], kills[mutant.path][name]
+            return -near, -far, hasattr(items[name].obj, "hypothesis")
+
+        return sorted((name for name in items if name.startswith(places)), key=rank)
 
     return likely
 
