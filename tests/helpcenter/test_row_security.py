@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
@@ -32,7 +32,7 @@ from segments import policies
 from segments.apps import make_way, restore
 from segments.models import Audience
 from segments.querysets import RestrictedQuerySet
-from segments.row_security import lifted
+from segments.row_security import RowSecurityMiddleware, lifted, see_as
 from tests import walls
 from tests.factories_content import (
     ArticleFactory,
@@ -388,6 +388,19 @@ def test_without_a_viewer_nothing_is_shown(wall):
     assert list(HelpCenter._base_manager.all()) == []
     with lifted():
         assert Article._base_manager.count() == 1
+
+
+def test_where_there_is_no_wall_nobody_is_asked_who_is_looking(
+    db, settings, django_assert_num_queries
+):
+    """On PostgreSQL without the setting, and with it where the database has no such thing."""
+    wanted = connection.vendor != "postgresql"
+    settings.SEGMENTS = {**settings.SEGMENTS, "ROW_SECURITY": wanted}
+    with django_assert_num_queries(0), lifted():
+        see_as(AnonymousUser())
+    settings.SEGMENTS = {**settings.SEGMENTS, "ROW_SECURITY": False}
+    with pytest.raises(MiddlewareNotUsed):
+        RowSecurityMiddleware(lambda request: HttpResponse())
 
 
 @only_postgresql
