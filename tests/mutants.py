@@ -626,7 +626,7 @@ def main() -> int:
         tests, likely = options.tests, by_place(tuple(options.tests))
         wanted = not_killed(wanted, options.alive)
     elif options.seconds:
-        noticed = known()["noticed by"].get(database, {})
+        noticed = noticed_on(database)
         tests, likely = sorted(set(itertools.chain(*noticed.values()))), by_name(noticed)
         wanted = for_a_while(wanted, noticed, options.seconds, random.Random(options.seed))
     else:
@@ -651,6 +651,13 @@ def not_killed(wanted: Iterable[Mutant], alive: bool) -> list[Mutant]:
         return [each for each in wanted if each.name not in tried]
     survivors = {name for name, line in tried.items() if not line["killer"]}
     return [each for each in wanted if each.name in survivors and not reason_for(each.name)]
+
+
+def noticed_on(database: str) -> dict[str, list[str]]:
+    """Function -> tests that notice its mutants, where no other database is needed for some."""
+    on = known()["noticed by"]
+    others = {function for each in on.keys() - {database} for function in on[each]}
+    return {name: tests for name, tests in on.get(database, {}).items() if name not in others}
 
 
 def for_a_while(

@@ -13,6 +13,7 @@ from accounts.models import (
     User,
     random_id,
 )
+from segments.models import Segment
 from tests.factories_people import (
     PASSWORD,
     AgentGroupFactory,
@@ -31,11 +32,12 @@ def test_ids_tell_nothing():
         assert model._meta.pk.default is random_id
 
 
-def test_ids_are_above_the_fixed_ones_and_exact_in_javascript(monkeypatch):
+@pytest.mark.parametrize("made", [random_id, Segment._meta.pk.default], ids=["people", "segments"])
+def test_ids_are_above_the_fixed_ones_and_exact_in_javascript(monkeypatch, made):
     monkeypatch.setattr("secrets.randbelow", lambda below: 0)
-    assert random_id() == 2**32
+    assert made() == 2**32
     monkeypatch.setattr("secrets.randbelow", lambda below: below - 1)
-    assert random_id() == 2**53 - 1
+    assert made() == 2**53 - 1
 
 
 @pytest.mark.parametrize(

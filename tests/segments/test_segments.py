@@ -310,6 +310,23 @@ class TestBuiltIn:
             segments.update(user_type="end_users")
 
 
+@pytest.mark.parametrize(
+    ("built_in", "is_whole"),
+    [("staff", True), ("signed_in_users", False), ("nobody", False), (None, False)],
+)
+def test_a_whole_type_is_the_built_in_of_its_type(built_in, is_whole):
+    assert Segment(user_type="staff", built_in=built_in).is_whole_type is is_whole
+
+
+def test_each_segment_names_its_own_people():
+    one, two = Segment.objects.create(name="One"), Segment.objects.create(name="Two")
+    maria, omar = PersonFactory(), PersonFactory()
+    one.include(maria)
+    two.include(omar)
+    two.exclude(maria)
+    assert (set(one.members()), set(two.members())) == ({maria}, {omar})
+
+
 def test_naming_someone_again_changes_the_end_date():
     segment, maria = Segment.objects.create(name="Few"), PersonFactory()
     segment.include(maria)
