@@ -1,24 +1,26 @@
 """Mutants of segments/: whether a test notices when a function does something a little different.
 
 The changes are mutmut's (comparisons, operators, constants, arguments, …) and a few more: a
-condition turned round, a `return` without its value, a statement left out, a named argument left
-out. Left alone is what people read (translated texts, log entries, the words of an exception) and,
-as mutmut does, what runs when a module is imported or an app is set up; the lambdas made there are
-changed.
+condition turned round, a `return` without its value, a statement left out. Of the arguments those
+with a name are left out, and the others become None. Left alone is what people read (translated
+texts, log entries, the words of an exception) and, as mutmut does it, what runs when a module is
+imported or an app is set up; but lambdas made there are changed.
 
 mutmut itself would start pytest for each. Here every mutant is a fork of one process that has
 imported everything and made the database, and runs the tests that go through the changed lines:
 first those that noticed its neighbours. Where the module says what is stored in the database
 (triggers, policies), the fork stores it anew.
 
-python -m tests.mutants [NAME…]     tries those whose names begin so, or all: hours.
-                                    A log in .mutants/ lets the next run go on where one ended
-    --alive                         tries once more what the log says is alive, with more tests,
-                                    or on another database: python -m tests.postgres python -m …
-    --seconds N --seed SEED         random ones for so long, with the tests in mutants.json
-    --tests TEST…                   with these tests only
-python -m tests.mutants --write     sums the log up in mutants.json: which tests notice the mutants
-                                    of a function, and what survives without being explained there
+python -m tests.mutants [NAME…]     tries those whose names begin so, or all: hours. What was found
+                                    out is in .mutants/, and the next run leaves it out
+    --alive                         only those that survived and are not explained: by other tests,
+                                    or on another database (python -m tests.postgres python -m …)
+    --again                         only those that were killed, by the test that did
+    --tests TEST…                   by the tests whose names begin so: much faster than by all that
+                                    go through the changed lines
+    --seconds N --seed SEED         random ones for so long, by the tests in mutants.json
+python -m tests.mutants --write     sums it up in mutants.json: which tests notice the mutants of a
+                                    function, and which survive without being explained there
 """
 
 from __future__ import annotations
@@ -354,7 +356,8 @@ class Coverage:
 
 def _measure(file: Path) -> None:
     file.parent.mkdir(exist_ok=True)
-    settings = file.with_suffix(".ini")
+    # Not beside the data by that name: what is called so and ends otherwise is erased.
+    settings = file.with_name(f"measuring-{file.name}.ini")
     settings.write_text(f"[run]\nsource_pkgs = segments\ndata_file = {file}\n")
     options = ["--part", "plain", "--everything", "--cov", f"--cov-config={settings}"]
     options += ["--cov-context=test", "--cov-report=", f"--junitxml={file.with_suffix('.xml')}"]
@@ -495,6 +498,7 @@ def _try(mutant: Mutant | None, tests: list[pytest.Item], writer: int) -> None:
         if mutant:
             with tests[0].config.stash[blocking_manager_key].unblock():
                 mutant.plant()
+        code = NOTICED  # whatever ends the tests from now on
         for number, test in enumerate(tests):
             if number:
                 os.write(writer, b".")
@@ -502,7 +506,6 @@ def _try(mutant: Mutant | None, tests: list[pytest.Item], writer: int) -> None:
             signal.alarm(10 * SECONDS)
             call_sites.run(test)
             if any(report.failed for report in reports):
-                code = NOTICED
                 break
         else:
             code = SURVIVED
