@@ -301,7 +301,7 @@ class Audience(models.Model):
         return joined(self.segments.all())
 
     def save(self, **kwargs: Any) -> None:
-        """Refused: content that shares an audience would change with it, and of() makes new ones."""
+        """Refused: content that shares an audience would change with it; of() makes new ones."""
         raise TypeError("An audience never changes; use Audience.of(…) for another one.")
 
     @classmethod
