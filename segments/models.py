@@ -301,10 +301,8 @@ class Audience(models.Model):
         return joined(self.segments.all())
 
     def save(self, **kwargs: Any) -> None:
-        """Refused for a stored row: content that shares an audience would change with it."""
-        if not self._state.adding:
-            raise TypeError("An audience never changes; use Audience.of(…) for another one.")
-        super().save(**kwargs)
+        """Refused: content that shares an audience would change with it; of() makes new ones."""
+        raise TypeError("An audience never changes; use Audience.of(…) for another one.")
 
     @classmethod
     def nobody(cls) -> Audience:

@@ -203,16 +203,10 @@ def viewer_for(user: Any, using: str = "default") -> Viewer:
     """
     if isinstance(user, Viewer):
         return user
-    if not isinstance(user, get_user_model() | AnonymousUser) and not _is_lazy_user(user):
+    # True of the lazy request.user, too: its __class__ is the user's.
+    if not isinstance(user, get_user_model() | AnonymousUser):
         raise TypeError(f"Say who is looking: a user, AnonymousUser() or a Viewer, not {user!r}.")
     return snapshot.remember(("viewer", using, user.pk), lambda: _find_viewer(user.pk, using))
-
-
-def _is_lazy_user(user: Any) -> bool:
-    # request.user is a lazy object whose __class__ is the user's.
-    return isinstance(getattr(user, "__class__", None), type) and issubclass(
-        user.__class__, get_user_model() | AnonymousUser
-    )
 
 
 def _find_viewer(pk: Any, using: str) -> Viewer:

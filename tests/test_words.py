@@ -2,6 +2,7 @@
 
 import gettext
 import html
+import os
 import re
 from functools import cache, partial
 from io import BytesIO
@@ -15,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.translation import override, to_locale
 
+from segments.catalogs import compile_stale
 from segments.models import Audience, Segment
 from segments.wording import sentence_of
 from tests import unmarked, words
@@ -119,6 +121,27 @@ def test_one_text_has_one_translation(language):
             if message.id:
                 key = (message.context, message.id)
                 assert known.setdefault(key, message.string) == message.string
+
+
+def test_what_is_missing_or_stale_is_compiled_when_the_site_starts(tmp_path):
+    source = tmp_path / "de" / "LC_MESSAGES" / "django.po"
+    compiled = source.with_suffix(".mo")
+    source.parent.mkdir(parents=True)
+    source.write_text('msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8"\n')
+
+    def is_compiled():
+        before = compiled.stat().st_ino if compiled.exists() else None
+        compile_stale(tmp_path)
+        assert set(source.parent.iterdir()) == {source, compiled}
+        return compiled.stat().st_ino != before
+
+    assert is_compiled() and not is_compiled()
+    source.write_text(source.read_text() + '\nmsgid "Nobody"\nmsgstr "Niemand"\n')
+    later = compiled.stat().st_mtime + 1
+    os.utime(source, (later, later))
+    assert is_compiled()
+    with compiled.open("rb") as file:
+        assert gettext.GNUTranslations(file).gettext("Nobody") == "Niemand"
 
 
 @pytest.mark.parametrize(("app", "language"), CATALOGUES)

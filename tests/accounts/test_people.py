@@ -13,6 +13,7 @@ from accounts.models import (
     User,
     random_id,
 )
+from segments.models import Segment
 from tests.factories_people import (
     PASSWORD,
     AgentGroupFactory,
@@ -29,6 +30,14 @@ def test_ids_tell_nothing():
     assert all(2**32 <= number < 2**53 for number in ids)
     for model in (User, Organization, Tag, AgentGroup):
         assert model._meta.pk.default is random_id
+
+
+@pytest.mark.parametrize("made", [random_id, Segment._meta.pk.default], ids=["people", "segments"])
+def test_ids_are_above_the_fixed_ones_and_exact_in_javascript(monkeypatch, made):
+    monkeypatch.setattr("secrets.randbelow", lambda below: 0)
+    assert made() == 2**32
+    monkeypatch.setattr("secrets.randbelow", lambda below: below - 1)
+    assert made() == 2**53 - 1
 
 
 @pytest.mark.parametrize(

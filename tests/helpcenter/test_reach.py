@@ -2,10 +2,10 @@
 
 import pytest
 
-from helpcenter.models import PermissionGroup
+from helpcenter.models import Article, PermissionGroup
 from segments.models import Audience
 from segments.reach import reach_of
-from tests.factories_content import ArticleFactory
+from tests.factories_content import ArticleFactory, AttachmentFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -38,3 +38,17 @@ def test_an_archived_article_is_for_nobody(article):
     found = reach_of(article)
     assert not found.is_public
     assert not [*found.members, *found.admins, *found.editors]
+
+
+def test_everyone_names_no_editor(article):
+    article.permission_group.edit = Audience.everyone()
+    article.permission_group.save()
+    assert names(reach_of(article).editors) == set()
+
+
+def test_editors_see_what_they_may_edit_and_not_what_its_children_only_lie_in(article, monkeypatch):
+    file = AttachmentFactory(article=article)
+    assert names(reach_of(file).editors) == {"Edda"}
+    # As with folders: visible ids are passed down, and management rights do not count for them.
+    monkeypatch.setattr(Article, "audience_passes_ids", True)
+    assert names(reach_of(file).editors) == set()

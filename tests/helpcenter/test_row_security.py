@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpResponse
@@ -32,7 +32,7 @@ from segments import policies
 from segments.apps import make_way, restore
 from segments.models import Audience
 from segments.querysets import RestrictedQuerySet
-from segments.row_security import lifted
+from segments.row_security import RowSecurityMiddleware, lifted, see_as
 from tests import walls
 from tests.factories_content import (
     ArticleFactory,
@@ -390,6 +390,19 @@ def test_without_a_viewer_nothing_is_shown(wall):
         assert Article._base_manager.count() == 1
 
 
+def test_where_there_is_no_wall_nobody_is_asked_who_is_looking(
+    db, settings, django_assert_num_queries
+):
+    """On PostgreSQL without the setting, and with it where the database has no such thing."""
+    wanted = connection.vendor != "postgresql"
+    settings.SEGMENTS = {**settings.SEGMENTS, "ROW_SECURITY": wanted}
+    with django_assert_num_queries(0), lifted():
+        see_as(AnonymousUser())
+    settings.SEGMENTS = {**settings.SEGMENTS, "ROW_SECURITY": False}
+    with pytest.raises(MiddlewareNotUsed):
+        RowSecurityMiddleware(lambda request: HttpResponse())
+
+
 @only_postgresql
 def test_the_wall_is_up_again_after_an_exception(wall):
     with lifted():
@@ -460,6 +473,16 @@ def test_what_belongs_to_an_article_is_hidden_with_it(things, cast, name, count)
         shown = {model: len(ids) for model, ids in walls.rows_of(Article, *TABLES).items()}
     unused = {"omar": 1, "ada": 1}.get(name, 0)
     assert shown == dict.fromkeys([Article, *TABLES], count) | {Attachment: count + unused}
+
+
+@only_postgresql
+def test_whoever_is_no_staff_edits_nothing_though_a_group_names_them(wall, cast, segment_of):
+    with lifted():
+        group = PermissionGroup.objects.create(name="G", edit=Audience.of(segment_of["signed in"]))
+        ArticleFactory(permission_group=group)
+    for name, count in {"visitor": 0, "maria": 0, "lena": 1, "ada": 1}.items():
+        with seen_by(cast[name]):
+            assert Article._base_manager.count() == count, name
 
 
 @only_postgresql

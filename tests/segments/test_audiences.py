@@ -89,6 +89,12 @@ def test_an_audience_never_changes(pair, change):
     assert list(audience.segments.all()) == [one]
 
 
+def test_only_interning_makes_an_audience(pair):
+    with pytest.raises(TypeError, match="use Audience.of"):
+        Audience.objects.create(key="nobody checked that this is the key of its segments")
+    assert Audience.objects.count() == 2
+
+
 def test_links_are_not_deleted_by_themselves(pair):
     audience = Audience.of(*pair)
     for delete in (audience.links.all().delete, audience.links.first().delete):

@@ -75,13 +75,19 @@ def test_of_many_uses_the_first_are_named_and_the_rest_counted():
 
 class TestAnswersOfChecks:
     def test_nothing_while_migrate_puts_triggers_back(self, monkeypatch):
-        monkeypatch.setattr("sys.argv", ["manage.py", "migrate"])
         monkeypatch.setattr("segments.triggers.missing", lambda connection: ["segments_segment"])
+        monkeypatch.setattr("sys.argv", ["manage.py", "migrate", "--plan"])
         assert checks.check_triggers(["default"]) == []
+        monkeypatch.setattr("sys.argv", ["manage.py", "check"])
+        (message,) = checks.check_triggers(["default"])
+        assert (message.id, "segments_segment" in message.msg) == ("segments.E011", True)
 
     def test_nothing_before_there_are_tables(self, monkeypatch):
-        monkeypatch.setattr(connection.introspection, "table_names", lambda: [])
-        assert checks.check_triggers(["default"]) == []
+        monkeypatch.setattr("segments.triggers.missing", lambda connection: ["segments_segment"])
+        tables = iter([[], ["segments_token"]])
+        monkeypatch.setattr(connection.introspection, "table_names", lambda: next(tables))
+        # The second is looked at even if the first has none.
+        assert len(checks.check_triggers(["default", "default"])) == 1
 
 
 class TestChoosing:

@@ -141,6 +141,31 @@ def test_a_broken_condition_says_what_is_wrong(article, partners):
     assert "a value that no longer exists: gone" in words(PersonFactory(), article)
     Segment.objects.filter(pk=partners.pk).update(conditions=[condition("plan", "any", "gold")])
     assert "There is no attribute “plan”" in words(PersonFactory(), article)
+    (reason,) = explain(PersonFactory(), article).chain[-1].segments
+    assert [each.holds for each in reason.conditions] == [False]
+
+
+def test_all_of_many_values_are_named(article, partners):
+    tags = [TagFactory(name=f"tag{n}").name for n in range(9)]
+    Segment.objects.filter(pk=partners.pk).update(conditions=[condition("tag", "any", *tags)])
+    said = words(PersonFactory(tags=tags[:6]), article)
+    assert all(f"tag{n}" in said for n in range(9))
+    assert "has tag0, tag1, tag2, tag3, tag4, tag5" in " ".join(said.split())
+
+
+def test_what_has_no_audience_needs_none(article):
+    file = AttachmentFactory(article=article, name="a.txt")
+    said = explain(PersonFactory(), file).would_change
+    assert said and not any("a.txt" in line for line in said)
+
+
+def test_the_chain_of_what_lies_deep_is_whole():
+    section = outer = SectionFactory(title="1")
+    for depth in range(2, 5):
+        section = SectionFactory(title=str(depth), category=outer.category, parent=section)
+    chain = [str(level.thing) for level in explain(AnonymousUser(), section).chain]
+    assert chain[-4:] == ["1", "2", "3", "4"]
+    assert len(chain) == 6
 
 
 def test_organizations_do_not_limit_staff(article):
@@ -151,6 +176,8 @@ def test_organizations_do_not_limit_staff(article):
     article.save()
     agent, eve = PersonFactory(role="agent"), PersonFactory()
     assert "of Acme Corp (does not limit staff)" in words(agent, article)
+    assert "does not limit" not in words(eve, article)
+    assert "everybody of the base type is in it" in words(eve, article)
     assert explain(agent, article).visible and not explain(eve, article).visible
 
 
@@ -169,6 +196,29 @@ def test_admins_and_editors_are_said_to_be_such(article):
     assert found.would_change == ["Without this right, the chain decides."]
     # The bypass is no membership.
     assert not found.chain[-1].admits
+
+
+def test_the_right_to_edit_is_said_of_what_one_may_edit(article):
+    """Not of what lies beside it; and of its translations as of itself."""
+    edda = PersonFactory(role="agent")
+    staff = Audience.of(Segment.objects.get(built_in="staff"))
+    group = PermissionGroup.objects.create(name="Guides", edit=staff)
+    mine = ArticleFactory(section=article.section, permission_group=group)
+    assert not explain(edda, article).bypass
+    for thing in (mine, mine.translations.get()):
+        found = explain(edda, thing)
+        assert found.visible and "Management permissions" in found.bypass
+    # An editor who is staff no longer is nobody's editor.
+    edda.role = "end_user"
+    edda.save()
+    assert explain(edda, mine).bypass == ""
+
+
+def test_what_shows_it_is_said_level_by_level(article):
+    maria = PersonFactory(tags=["partner"])
+    _heading, *levels = explain(maria, article).would_change
+    assert len(levels) == len(explain(maria, article).chain) == 5
+    assert "Prices" in levels[-1]
 
 
 def test_a_draft_must_be_published(article):

@@ -187,6 +187,33 @@ def test_a_session_that_was_rolled_back_is_not_stored(error, client):
     assert not answer.cookies
 
 
+@pytest.mark.parametrize("status", [400, 503])
+def test_nor_is_one_of_a_view_that_undoes_what_it_did(status, client):
+    def act(request):
+        login(request, PersonFactory())
+        transaction.set_rollback(status == 400)
+        return HttpResponse(status=status)
+
+    acts["now"] = act
+    answer = client.post("/act")
+    assert answer.status_code == status
+    assert not answer.cookies
+    assert not User.objects.exists()
+
+
+def test_a_conflict_that_is_tried_again_is_no_error_in_the_log(client, caplog):
+    tries = iter([locked(), None])
+
+    def act(request):
+        if error := next(tries):
+            raise error
+        return HttpResponse("done")
+
+    acts["now"] = act
+    assert client.post("/act").content == b"done"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_the_next_try_begins_with_nothing_but_the_request(client):
     """What views and middleware keep on the request belongs to the state of one transaction."""
     seen = []

@@ -84,6 +84,21 @@ def test_the_index_looks_at_few_of_many_rules():
     assert {rule.pk for rule in Ruleset(rules, []).candidates(person)} == {7, 8, 9}
 
 
+def test_of_several_conditions_the_one_that_fewest_rules_share_leads_to_a_rule():
+    def has(tag):
+        return Condition("tag", "any", frozenset([tag]))
+
+    rules = [Rule(n, "signed_in_users", False, (has("all"), has(f"tag {n}"))) for n in range(99)]
+    person = Person(1, values={"tag": frozenset(["all", "tag 7"])})
+    assert {rule.pk for rule in Ruleset(rules, []).candidates(person)} == {7}
+
+
+@pytest.mark.parametrize("user_type", ["", "everybody"])
+def test_nobody_is_of_an_unknown_type(user_type):
+    """The database stores no such type; whatever else made the rule, it admits nobody."""
+    assert not Rule(1, user_type, True, ()).admits(Person(1))
+
+
 def token():
     return Token.objects.get().value
 
@@ -242,6 +257,15 @@ def test_without_a_token_nobody_sees_anything(stored, caplog, value):
     assert "manage.py migrate" in caplog.text
     with pytest.raises(RulesUnavailable):
         explain(admin, article)
+
+
+@pytest.mark.parametrize("operator", ["any", "all", "none"])
+def test_a_condition_that_cannot_be_decided_holds_for_nobody(caplog, operator):
+    """Such as when the facts about a person come back as something else: no page breaks by it."""
+    condition = Condition("tag", operator, frozenset(["vip"]))
+    with caplog.at_level(logging.ERROR, "segments"):
+        assert condition.holds_for(Person(1, values={"tag": None})) is False
+    assert "cannot be decided, so it holds for nobody" in caplog.text
 
 
 def test_a_person_with_conditions_that_break_the_database_breaks_nobody(stored):

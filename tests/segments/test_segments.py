@@ -4,6 +4,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import ProtectedError
+from django.utils.translation import override
 
 from accounts.models import AgentGroup, Organization, Tag
 from segments.models import Audience, Segment, SegmentPerson, StaleSegment
@@ -121,8 +122,16 @@ def test_conditions_are_stored_in_one_spelling():
 
 @pytest.mark.parametrize("name", ["", "  ", "Signed-in users"])
 def test_a_segment_needs_a_name_of_its_own(name):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as caught:
         Segment.objects.create(name=name)
+    assert set(caught.value.message_dict) == {"name"}
+
+
+def test_only_names_that_nobody_chose_are_translated():
+    with override("de"):
+        assert str(Segment(name="Nobody", built_in="nobody")) == "Niemand"
+        assert str(Segment(name="Nobody")) == "Nobody"
+        assert str(Segment(name="", built_in="nobody")) == ""
 
 
 def test_a_segment_without_conditions_has_only_its_included_people():
@@ -156,6 +165,7 @@ def test_the_second_editor_of_a_version_is_refused_and_told_both():
         second.save()
     assert "version 1" in caught.value.message and "version 2" in caught.value.message
     assert caught.value.current.description == "mine"
+    assert caught.value.code == "stale"
     stored = Segment.objects.get(name="Best")
     assert (stored.description, stored.version) == ("mine", 2)
 
@@ -167,6 +177,15 @@ def test_one_editor_may_save_again_and_again():
         segment.save()
     segment.refresh_from_db()
     assert (segment.description, segment.version) == ("2", 4)
+
+
+def test_an_edit_is_one_of_its_own_segment():
+    segment, other = Segment.objects.create(name="Best"), Segment.objects.create(name="Other")
+    segment.save()
+    stored = Segment.objects.get(pk=segment.pk)
+    assert segment.version == stored.version == 2
+    other.refresh_from_db()
+    assert other.version == 1
 
 
 def test_a_refused_edit_leaves_the_version_as_it_was():
@@ -289,6 +308,23 @@ class TestBuiltIn:
         segments = Segment.objects.filter(built_in=built_in)
         with pytest.raises(Exception, match="segments_segment_mark"), transaction.atomic():
             segments.update(user_type="end_users")
+
+
+@pytest.mark.parametrize(
+    ("built_in", "is_whole"),
+    [("staff", True), ("signed_in_users", False), ("nobody", False), (None, False)],
+)
+def test_a_whole_type_is_the_built_in_of_its_type(built_in, is_whole):
+    assert Segment(user_type="staff", built_in=built_in).is_whole_type is is_whole
+
+
+def test_each_segment_names_its_own_people():
+    one, two = Segment.objects.create(name="One"), Segment.objects.create(name="Two")
+    maria, omar = PersonFactory(), PersonFactory()
+    one.include(maria)
+    two.include(omar)
+    two.exclude(maria)
+    assert (set(one.members()), set(two.members())) == ({maria}, {omar})
 
 
 def test_naming_someone_again_changes_the_end_date():

@@ -25,7 +25,7 @@ from django.urls import path
 from accounts.models import Tag
 from helpcenter.models import Article, ArticleTranslation
 from segments import snapshot
-from segments.models import Audience
+from segments.models import Audience, Change, Segment
 from tests.factories_content import ArticleFactory
 from tests.factories_people import PersonFactory
 
@@ -200,6 +200,16 @@ def test_uploads_by_other_methods_can_be_read_again(client, method):
     data = encode_multipart(BOUNDARY, {"file": io.BytesIO(b"words")})
     assert getattr(client, method)("/act", data, content_type=MULTIPART_CONTENT).content == b"done"
     assert tries == [data] * 3
+
+
+@pytest.mark.parametrize("with_users", [True, False])
+def test_a_visitor_who_writes_has_no_name(client, settings, with_users):
+    if not with_users:
+        settings.MIDDLEWARE = MIDDLEWARE[:-1]
+    acts["now"] = lambda request: HttpResponse(Segment.objects.create(name="New").name)
+    assert client.post("/act").content == b"New"
+    recorded = Change.objects.filter(model="segments.segment")
+    assert {change.actor for change in recorded} == {None}
 
 
 def test_after_three_conflicts_it_fails_and_nothing_is_written(client):
@@ -387,6 +397,7 @@ def test_a_large_upload_that_a_storage_moved_away_can_be_read_again(client, sett
     contents = []
 
     def act(request):
+        assert request.FILES["file"].tell() == 0
         name = default_storage.save("large", request.FILES["file"])
         with default_storage.open(name) as file:
             contents.append(file.read())

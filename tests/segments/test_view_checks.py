@@ -11,7 +11,7 @@ from django.urls import clear_url_caches, path
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
 from rest_framework.filters import OrderingFilter
-from rest_framework.generics import ListAPIView
+from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.viewsets import ModelViewSet
 
 from helpcenter.models import Article, ArticleTranslation, Attachment, Label, Vote
@@ -51,6 +51,18 @@ class ByEverything(django_filters.FilterSet):
         fields = "__all__"
 
 
+class ByAllButOne(django_filters.FilterSet):
+    class Meta:
+        model = Label
+        exclude = ["created_at"]
+
+
+class ByName(django_filters.FilterSet):
+    class Meta:
+        model = Label
+        fields = ["name"]
+
+
 class ByAnyArticle(django_filters.FilterSet):
     article = django_filters.ModelChoiceFilter(queryset=Article.objects.all())
 
@@ -69,17 +81,18 @@ def found(settings, monkeypatch):
     """View classes or instances of `as_view()` -> the ids of the messages about them."""
     settings.ROOT_URLCONF = __name__
 
-    def ids(view, url_class="filtered", **attributes):
+    def ids(view, url_class="filtered", action="list", **attributes):
         base = view if isinstance(view, type) else ListAPIView
         attributes = {"queryset": Article.objects.all(), "serializer_class": Plain} | attributes
         callback = type("Planted", (base,), attributes).as_view(
-            **({"actions": {"get": "list"}} if issubclass(base, ModelViewSet) else {})
+            **({"actions": {"get": action}} if issubclass(base, ModelViewSet) else {})
         )
         clear_url_caches()
         monkeypatch.setattr(f"{__name__}.urlpatterns", [path("planted", callback, name="planted")])
         settings.SEGMENTS = {**project.SEGMENTS, "URLS": url_class and {"planted": url_class}}
         messages = view_checks.check_rest_views(None)
         assert all("Planted" in message.msg and message.hint for message in messages)
+        assert all(message.obj.__name__ == "Planted" for message in messages)
         return [message.id for message in messages]
 
     yield ids
@@ -105,6 +118,8 @@ def test_what_is_of_another_class_is_not_asked_for_the_filter(found, url_class):
         ({}, ["segments.E017"]),
         ({"filterset_fields": "__all__"}, ["segments.E017"]),
         ({"filterset_class": ByEverything}, ["segments.E017"]),
+        ({"filterset_class": ByAllButOne}, ["segments.E017"]),
+        ({"filterset_class": ByName}, []),
         ({"filterset_class": ByAnyArticle}, ["segments.E019"]),
         ({"filterset_class": ByVisibleArticle}, []),
         ({"filterset_fields": ["promoted"]}, []),
@@ -132,6 +147,20 @@ def test_orders_are_listed_and_lists_have_one(found, attributes, expected):
     assert found(ListAPIView, filter_backends=backends, **attributes) == expected
 
 
+@pytest.mark.parametrize(
+    ("view", "action", "expected"),
+    [
+        (ListAPIView, None, ["segments.E018"]),
+        (RetrieveAPIView, None, []),
+        (ModelViewSet, "list", ["segments.E018"]),
+        (ModelViewSet, "retrieve", []),
+    ],
+)
+def test_what_lists_nothing_needs_no_order(found, view, action, expected):
+    unordered = {"filter_backends": FILTER, "queryset": ArticleTranslation.objects.all()}
+    assert found(view, action=action, **unordered) == expected
+
+
 @pytest.mark.parametrize("serializer", [Open, Nested, Several])
 def test_relations_accept_only_what_the_viewer_may_see(found, serializer):
     given = {"filter_backends": FILTER, "serializer_class": serializer}
@@ -146,6 +175,7 @@ def messages_of(kind, model, **attributes):
     planted = type("Planted", (kind,), attributes)(model, admin.site)
     found = list(view_checks._check_model_admin(planted))
     assert all(message.id == "segments.E020" and message.hint for message in found)
+    assert all(message.obj.__name__ == "Planted" for message in found)
     return [message.msg for message in found]
 
 
@@ -156,6 +186,14 @@ class Files(admin.TabularInline):
 class Votes(admin.TabularInline):
     model = Vote
     fk_name = "comment"
+
+
+class VotesForAdmins(Votes):
+    who_sees = "admins"
+
+
+class AnyFilter(admin.SimpleListFilter):
+    pass
 
 
 class VisibleVotes(VisibleChoices, Votes):
@@ -173,8 +211,12 @@ def test_the_admin_lists_only_what_the_viewer_may_see():
 def test_the_admin_offers_only_what_the_viewer_may_see():
     (message,) = messages_of(admin.ModelAdmin, Label, list_filter=["articles"])
     assert "'articles'" in message
+    by_article = ("articles", admin.RelatedOnlyFieldListFilter)
+    (message,) = messages_of(admin.ModelAdmin, Label, list_filter=[by_article, AnyFilter])
+    assert "'articles'" in message
     (message,) = messages_of(RestrictedAdmin, Article, inlines=[Votes])
     assert "'comment'" in message
+    assert messages_of(RestrictedAdmin, Article, inlines=[VotesForAdmins]) == []
     assert messages_of(RestrictedAdmin, Article, inlines=[VisibleVotes]) == []
     assert messages_of(admin.ModelAdmin, Label) == []
 
