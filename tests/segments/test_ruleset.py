@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from accounts.models import AgentGroup, Organization, Tag
 from helpcenter.models import Article, Category, HelpCenter, Section
-from segments.attributes import Person
+from segments.attributes import NONE, Person
 from segments.conditions import Condition
 from segments.explain import explain
 from segments.models import Audience, AudienceSegment, Segment, Token
@@ -264,7 +264,7 @@ def test_a_condition_that_cannot_be_decided_holds_for_nobody(caplog, operator):
     """Such as when the facts about a person come back as something else: no page breaks by it."""
     condition = Condition("tag", operator, frozenset(["vip"]))
     with caplog.at_level(logging.ERROR, "segments"):
-        assert condition.holds_for(Person(1, values={"tag": None})) is False
+        assert condition.holds_for(Person(1, values={"tag": None})) == NONE
     assert "cannot be decided, so it holds for nobody" in caplog.text
 
 
