@@ -65,7 +65,6 @@ LEFT_TO = {
     "tests/segments/test_managing_pages.py": "sqlite",
     "tests/segments/test_segment_admin.py": "sqlite",
     "tests/test_call_sites.py": "sqlite",
-    "tests/test_exits.py": "postgresql",
     "tests/test_words.py": "sqlite",
 }
 
