@@ -492,8 +492,7 @@ def the_wall_knows_no_staff(patch):
 BUGS_OF_THE_WALL = [
     the_wall_forgets_what_is_above,
     the_wall_forgets_the_audience_itself,
-    # Takes too long to be found each time.
-    pytest.param(the_wall_lets_sections_nest_without_end, marks=pytest.mark.fuzz),
+    the_wall_lets_sections_nest_without_end,
     the_wall_shows_drafts,
     the_wall_lets_everyone_edit,
     the_wall_shows_empty_shelves,
