@@ -1,7 +1,7 @@
 """Fill an empty database of your own with a large help center: `python -m benchmarks.seed`.
 
 1,000 segments, 100,000 articles and 1,000,000 people, in the database of DATABASE_URL or DATA_DIR,
-to look at every page at that size. It takes a few minutes, and refuses a database that holds
+to look at every page at that size. It takes a minute or two, and refuses a database that holds
 anything already.
 """
 
