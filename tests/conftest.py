@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from tests.committing_client import CommittingClient
 from tests.web_server import Web
@@ -129,6 +130,17 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
     items[:] = [item for item in items if is_wanted(item)]
     items.sort(key=lambda item: part_of(item) == "browser")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_found_once():
+    """Each test client builds the middleware, and WhiteNoise looks for 200 files every time."""
+    found = WhiteNoiseMiddleware().files
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            WhiteNoiseMiddleware, "add_files_from_finders", lambda self: self.files.update(found)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

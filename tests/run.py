@@ -4,7 +4,8 @@
 again and again with new seeds. Those that take all the time they get (the fixture `budget`) share
 half of it, in the first round. What was counted is printed with 3/N, below which the rate of
 failures is with 95 % confidence when there were none in N trials.
-The last line sums up all of it: "N passed, N failed, N skipped".
+The last line but one says how long each run took, as "SQLite 5:12"; the last line sums up all of
+it: "N passed, N failed, N skipped".
 
 DATABASE_URL    a PostgreSQL server to use instead of the one from the wheel; it needs the roles
                 that tests/postgres.py makes
@@ -51,6 +52,7 @@ class Run:
     log: Path
     process: subprocess.Popen | None = None
     rounds: int = 0
+    seconds: float = 0
     seeds: list[int] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
     tallies: Counter = field(default_factory=Counter)
@@ -64,6 +66,7 @@ class Run:
             environment["DATABASE_URL"] = self.url
         cache = f"cache_dir=.pytest_cache/{self.name.lower().replace(' ', '-')}"
         options = ["--part", self.part, *arguments]
+        started = time.monotonic()
         with self.log.open("w") as log:
             print("pytest", *options, file=log, flush=True)
             self.process = subprocess.Popen(
@@ -79,6 +82,7 @@ class Run:
         if status not in (0, NOTHING_RAN) and not counts["failed"]:
             counts["failed"] += 1  # it ended before it could count
         self.rounds += 1
+        self.seconds += time.monotonic() - started
         self.counts += counts
         for name, number in re.findall(r"^tally: (.+): (\d+)$", self.output(), re.MULTILINE):
             self.tallies[name] += int(number)
@@ -154,10 +158,9 @@ def carry_out(runs: list[Run], work: Callable[[Run], None]) -> None:
         every = 1 if sys.stdout.isatty() else 30
         try:
             while wait(futures, timeout=every).not_done:
-                seconds = int(time.monotonic() - started)
                 line = " · ".join(run.state() for run in runs)
                 print(
-                    f"{seconds // 60}:{seconds % 60:02} {line}",
+                    f"{clock(time.monotonic() - started)} {line}",
                     end="\033[K\r" if every == 1 else "\n",
                     flush=True,
                 )
@@ -202,10 +205,16 @@ def report(runs: list[Run], problems: list[str]) -> int:
         print(f"{name}: {number:,}{bound}")
     for problem in problems:
         print(problem)
+    print(" · ".join(f"{run.name} {clock(run.seconds)}" for run in runs))
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     if total["failed"]:
         return 1
     return 0 if total["passed"] else NOTHING_RAN
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds: 8:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 if __name__ == "__main__":
