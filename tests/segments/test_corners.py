@@ -26,7 +26,7 @@ from segments import (
 )
 from segments.admin import AsksFirst, RestrictedAdmin, VisibleRelatedFilter
 from segments.apps import restore
-from segments.attributes import Step, among_any, attributes
+from segments.attributes import AsList, Step, among_any, attributes
 from segments.audience_admin import AudiencePicker, ChangesAudiences
 from segments.effects import _Question
 from segments.inspection import Inspects, PersonAccess
@@ -343,3 +343,13 @@ class TestFilters:
         model_admin = RestrictedAdmin(Article, admin.AdminSite())
         found = model_admin.formfield_for_manytomany(field, request_of_admin)
         assert found.queryset.model is field.related_model
+
+
+def test_lists_are_made_of_texts_as_of_numbers():
+    """Of texts PostgreSQL makes them in another way; a comma in one is no end of it."""
+    people = [PersonFactory(name=name) for name in ('a, "b"', "c")]
+    rows = User.objects.filter(pk__in=[each.pk for each in people]).order_by()
+    (names,) = rows.values("role").annotate(all=AsList("name")).values_list("all", flat=True)
+    (pks,) = rows.values("role").annotate(all=AsList("pk")).values_list("all", flat=True)
+    assert sorted(names) == ['a, "b"', "c"]
+    assert sorted(pks) == sorted(each.pk for each in people)
