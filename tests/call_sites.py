@@ -29,6 +29,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import types
 from collections import Counter, defaultdict
@@ -467,6 +468,21 @@ def main() -> int:
     print(f"{hunt.killed} mutants were killed, {len(hunt.alive)} survived")
     print(*hunt.alive, sep="\n")
     return 0 if status == 0 and hunt.killed == len(wanted) else 1
+
+
+def hunt_apart(module: str, *arguments: Any) -> tuple[int, int, int, list[str]]:
+    """(exit status, number of the killed, of the survivors, their names) of a hunt of its own.
+
+    `module` is run as a process: this one, or mutants.py, which says the same at its end.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    print(done.stdout[-3000:], done.stderr[-3000:])
+    counts = re.search(r"^(\d+) mutants were killed, (\d+) survived$", done.stdout, re.MULTILINE)
+    assert counts, "It ended before it could count; see above."
+    names = [line for line in done.stdout[counts.end() :].splitlines() if line]
+    return done.returncode, int(counts[1]), int(counts[2]), names
 
 
 def named() -> tuple[dict[str, str], dict[str, str]]:

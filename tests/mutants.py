@@ -569,18 +569,25 @@ def known() -> dict[str, Any]:
 
 
 def write_down() -> None:
-    """Sum the log up in mutants.json, and print what there is."""
-    tried = read_log()
+    """Sum the log up in mutants.json, and print what there is.
+
+    Of functions that the log does not name, what is known of them stays.
+    """
+    tried, before, every = read_log(), known(), list(mutants())
     noticed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     unexplained = []
-    everything = mutants()
     # Of these functions it is not known yet which tests notice all there is to notice.
-    unknown = {mutant.function for mutant in everything if mutant.name not in tried}
-    for mutant in everything:
+    unknown = {mutant.function for mutant in every if mutant.name not in tried}
+    elsewhere = unknown - {mutant.function for mutant in every if mutant.name in tried}
+    for engine, of_engine in before["noticed by"].items():
+        noticed[engine] |= {name: of_engine[name] for name in of_engine if name in elsewhere}
+    for mutant in every:
         name = mutant.name
         if name not in tried:
             outcome = "not tried"
+            if mutant.function in elsewhere and name in before["unexplained"]:
+                unexplained.append(name)
         elif killer := tried[name]["killer"]:
             outcome = "killed"
             if mutant.function not in unknown:
@@ -593,7 +600,7 @@ def write_down() -> None:
             unexplained.append(name)
         counts[mutant.path][outcome] += 1
     content = {
-        "survive because": known()["survive because"],
+        "survive because": before["survive because"],
         "unexplained": unexplained,
         "noticed by": noticed,
     }

@@ -1,33 +1,19 @@
 """Every place that keeps somebody out is missed by a test when it is gone (call_sites.py)."""
 
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from django.db import connection
 
 from tests import call_sites
 
-ROOT = Path(__file__).resolve().parent.parent
 one_engine = pytest.mark.skipif(
     connection.vendor != "sqlite", reason="the mutants are the same on every database"
 )
 
 
 def hunt(*arguments):
-    """(exit status, number of the killed, the survivors) of one hunt in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.call_sites", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    print(done.stdout[-3000:], done.stderr[-3000:])
-    killed = re.search(r"^(\d+) mutants were killed, \d+ survived$", done.stdout, re.MULTILINE)
-    assert killed, "It ended before it could count; see above."
-    return done.returncode, int(killed[1]), done.stdout[killed.end() :].split()
+    """(exit status, number of the killed, the survivors)"""
+    status, killed, _alive, names = call_sites.hunt_apart("tests.call_sites", *arguments)
+    return status, killed, names
 
 
 @one_engine
@@ -88,7 +74,9 @@ def test_places_are_found_by_their_form():
 
 def test_no_template_asks_by_itself():
     """A filter in a template would be a place that is not looked at."""
-    folders = [ROOT / name for name in ("templates", "segments", "accounts", "helpcenter")]
+    folders = [
+        call_sites.ROOT / name for name in ("templates", "segments", "accounts", "helpcenter")
+    ]
     templates = [path for folder in folders for path in folder.rglob("*.html")]
     assert len(templates) > 30
     assert not [path for path in templates if "visible_to" in path.read_text()]

@@ -1,15 +1,9 @@
 """Tests miss what a function of segments/ does when it does something else (mutants.py)."""
 
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from tests import mutants
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.call_sites import hunt_apart
 
 SOURCE = """
 LIMIT = 5
@@ -49,29 +43,17 @@ MADE = [
 ]
 
 
-def hunt(log, *arguments):
-    """(exit status, number of the killed, number of the survivors, those not explained)"""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.mutants", "--log", log, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    print(done.stdout[-3000:], done.stderr[-3000:])
-    counts = re.search(r"^(\d+) mutants were killed, (\d+) survived$", done.stdout, re.MULTILINE)
-    assert counts, "It ended before it could count; see above."
-    return done.returncode, int(counts[1]), int(counts[2]), done.stdout[counts.end() :].split("\n")
-
-
 @pytest.mark.once
 def test_a_mutant_is_noticed_or_found(tmp_path):
     """The positive control: one test notices what its function does, and nothing of a view."""
     known = "segments/ruleset.py::Ruleset.candidates::[found.update(self.by_value"
     missed = "segments/views.py::VisibleToViewerMixin.get_queryset::return"
     test = "tests/segments/test_ruleset.py::test_the_index_looks_at_few_of_many_rules"
-    status, killed, alive, names = hunt(tmp_path / "log", known, missed, "--tests", test)
+    status, killed, alive, names = hunt_apart(
+        "tests.mutants", "--log", tmp_path / "log", known, missed, "--tests", test
+    )
     assert (status, killed, alive) == (1, 1, 1)
-    assert [name.startswith(missed) for name in names if name] == [True]
+    assert [name.startswith(missed) for name in names] == [True]
 
 
 @pytest.mark.once
@@ -84,8 +66,8 @@ def test_mutants_are_made_by_the_form_of_the_code(monkeypatch):
 @pytest.mark.fuzz
 def test_random_mutants_are_noticed(budget, tally, request, tmp_path):
     seed = request.config.getoption("--hypothesis-seed") or 0
-    status, killed, _alive, names = hunt(
-        tmp_path / "log", "--seconds", str(budget), "--seed", str(seed)
+    status, killed, _alive, names = hunt_apart(
+        "tests.mutants", "--log", tmp_path / "log", "--seconds", str(budget), "--seed", str(seed)
     )
     tally["mutants of segments/: noticed"] += killed
-    assert (status, [name for name in names if name]) == (0, [])
+    assert (status, names) == (0, [])

@@ -416,3 +416,15 @@ def test_deleting_an_organization_takes_no_audience_along():
     acme.delete()
     assert Audience.objects.count() == before
     assert not Organization.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["own", "inherited"])
+def test_none_of_a_tag_is_none_by_any_way(way):
+    """Neither their own tag nor one that their organization gives them."""
+    globex = OrganizationFactory(name="Globex", tags=["gold"] if way == "inherited" else [])
+    tagged = PersonFactory(organizations=[globex], tags=["gold"] if way == "own" else [])
+    plain = PersonFactory()
+    condition = {"attribute": "tag", "operator": "none", "values": ["gold"]}
+    segment = Segment.objects.create(name="Not gold", conditions=[condition])
+    assert list(segment.members()) == [plain]
+    assert segment not in Segment.objects.for_user(tagged)
