@@ -71,9 +71,9 @@ MEASURED = [
     "tests/test_words.py",
 ]
 TEXTS = {"_", "gettext", "gettext_lazy", "ngettext", "cast", "len", "isinstance", "TypeVar"}
-SLOW = 5
+SLOW = 1
 # Of the processor, for one test; whatever takes longer with a mutant has noticed it.
-SECONDS = 20
+SECONDS = 10
 SURVIVED, NOTICED, BROKEN = 0, 1, 2
 MEMORY = 6 * 2**30
 ANY_AND_ALL = {"any": "all", "all": "any"}
@@ -173,9 +173,12 @@ def functions_with_a_cache() -> list[Any]:
 
 def _forget(cached: list[Any]) -> None:
     """What the unchanged code found is not to be found again."""
+    from segments import ruleset
+
     for each in cached:
         if each.__module__.startswith("segments"):
             each.cache_clear()
+    ruleset._compiled.clear()
 
 
 def _install() -> None:
@@ -377,6 +380,15 @@ class Hunt:
         for name, line in read_log().items():
             self._count(name, line["killer"])
 
+    def pytest_configure(self) -> None:
+        """That an example fails is enough: none has to be made smaller."""
+        # Imported before pytest rewrites it, it would be a warning.
+        import hypothesis
+
+        phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+        hypothesis.settings.register_profile("hunt", hypothesis.settings(), phases=phases)
+        hypothesis.settings.load_profile("hunt")
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = {item.nodeid: item for item in session.items}
         _prepare(session.items)
@@ -419,13 +431,19 @@ def _prepare(items: list[pytest.Item]) -> None:
     """Import everything, make the database and find the functions, before there are forks."""
     from django.db import connection
 
-    with_database = (item for item in items if item.get_closest_marker("django_db"))
-    if item := next(with_database, None):
+    with_database: dict[Path, pytest.Item] = {}
+    for item in items:
+        marker = item.get_closest_marker("django_db")
+        commits = marker and marker.kwargs.get("transaction")
+        if "db" in item.fixturenames or (marker and not commits):
+            with_database.setdefault(item.path, item)
+    # One of each file: what is imported and compiled on the way is there for all forks.
+    for item in with_database.values():
         call_sites.run(item)
-        if connection.vendor == "sqlite":
-            # The forks copy the file; what is in its journal would be missing there.
-            name = connection.settings_dict["NAME"]
-            sqlite3.connect(name).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if with_database and connection.vendor == "sqlite":
+        # The forks copy the file; what is in its journal would be missing there.
+        name = connection.settings_dict["NAME"]
+        sqlite3.connect(name).execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for path in PATHS:
         importlib.import_module(path.removesuffix(".py").replace("/", "."))
     call_sites.functions_by_name()
@@ -578,23 +596,27 @@ def write_down() -> None:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     unexplained = []
     # Of these functions it is not known yet which tests notice all there is to notice.
-    unknown = {mutant.function for mutant in every if mutant.name not in tried}
+    unknown = {
+        mutant.function
+        for mutant in every
+        if mutant.name not in tried and not reason_for(mutant.name)
+    }
     elsewhere = unknown - {mutant.function for mutant in every if mutant.name in tried}
     for engine, of_engine in before["noticed by"].items():
         noticed[engine] |= {name: of_engine[name] for name in of_engine if name in elsewhere}
     for mutant in every:
         name = mutant.name
-        if name not in tried:
-            outcome = "not tried"
-            if mutant.function in elsewhere and name in before["unexplained"]:
-                unexplained.append(name)
-        elif killer := tried[name]["killer"]:
+        if killer := tried.get(name, {}).get("killer"):
             outcome = "killed"
             if mutant.function not in unknown:
                 tests = noticed[tried[name]["on"]][mutant.function]
                 tests += [killer] * (killer not in tests)
         elif reason_for(name):
             outcome = "explained"
+        elif name not in tried:
+            outcome = "not tried"
+            if mutant.function in elsewhere and name in before["unexplained"]:
+                unexplained.append(name)
         else:
             outcome = "unexplained"
             unexplained.append(name)
@@ -658,12 +680,15 @@ def main() -> int:
 
 
 def not_killed(wanted: Iterable[Mutant], alive: bool) -> list[Mutant]:
-    """What is not in the log yet; with `alive` what is, survived, and is not explained."""
+    """What is not in the log yet; with `alive` what is and survived. Neither what is explained."""
     tried = read_log()
-    if not alive:
-        return [each for each in wanted if each.name not in tried]
     survivors = {name for name, line in tried.items() if not line["killer"]}
-    return [each for each in wanted if each.name in survivors and not reason_for(each.name)]
+    return [
+        each
+        for each in wanted
+        if (each.name in survivors if alive else each.name not in tried)
+        and not reason_for(each.name)
+    ]
 
 
 def noticed_on(database: str) -> dict[str, list[str]]:
