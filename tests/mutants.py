@@ -380,8 +380,9 @@ class Hunt:
         for name, line in read_log().items():
             self._count(name, line["killer"])
 
-    def pytest_configure(self) -> None:
-        """That an example fails is enough: none has to be made smaller."""
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """That a test or an example fails is enough: not to be made smaller nor shown nicely."""
+        config.option.tbstyle = "native"
         # Imported before pytest rewrites it, it would be a warning.
         import hypothesis
 
