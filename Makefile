@@ -9,7 +9,7 @@ PRODUCTION = SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_url
 COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet $(if $(UPGRADE),--upgrade)
 
-.PHONY: help demo test lint fuzz coverage mutants bench bench-managing words requirements
+.PHONY: help demo test lint fuzz coverage mutants bench bench-managing bench-timing words requirements
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ bench: .venv/.dev ## Measure what access control costs (ARGS="--articles 1000000
 
 bench-managing: .venv/.dev ## Measure the pages that manage segments, with a million people on PostgreSQL (5 minutes)
 	@$(PYTHON) -m benchmarks.managing $(ARGS)
+
+bench-timing: .venv/.dev ## Measure whether the time of an answer tells what is hidden (40 minutes; ARGS="--pairs 500" for 4)
+	@$(PYTHON) -m benchmarks.timing $(ARGS)
 
 words: .venv/.dev ## Bring the translations' catalogues in line with the code
 	@$(PYTHON) -m tests.words

@@ -390,6 +390,25 @@ def page_addresses(hidden):
     return [address for place in pages for address in place.addresses]
 
 
+def reading_by_id(hidden):
+    """Address with {} in place of an id -> that of something hidden; pages, and the API."""
+    found = {}
+    for place in places(hidden):
+        address = place.addresses[0] if place.addresses else ""
+        named = re.search(r"/(\d{9,})", address)
+        of_people = FOR_STAFF.search(address.replace("/help_center", ""))
+        plain = ".json" not in place.route and "<locale:" not in place.route
+        reads = place.methods[0] == "GET" and place.route.startswith(("hc/", "api/"))
+        if named and plain and reads and not of_people:
+            found[address.replace(named[1], "{}")] = int(named[1])
+    return found
+
+
+def missing(pk):
+    """A number that no object has, as long as the one of a hidden object."""
+    return int(pk) // 10 * 10 + (int(pk) + 1) % 10
+
+
 def _arguments(name, route, pattern, hidden):
     """All combinations of arguments to call a page with; fails for arguments it does not know."""
     wanted = frozenset(set(pattern.pattern.converters) or set(pattern.pattern.regex.groupindex))
