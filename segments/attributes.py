@@ -312,8 +312,8 @@ def made_up(
     values: Mapping[str, Iterable[Any]],
     using: str,
     *,
-    is_active: bool = True,
-    is_staff: bool = False,
+    is_active: bool,
+    is_staff: bool,
 ) -> Person:
     """Somebody without a row who has these values of attributes, and what comes with them.
 
@@ -347,9 +347,9 @@ def _values_through(lookup: Lookup, given: Mapping[str, Any], using: str) -> set
     found: set[Any] = set()
     for name, named in given.items():
         for way in attributes()[name].lookups:
-            first, _dunder, key = way.path.partition("__")
+            first, _dunder, key = way.path.rpartition("__")
             # Only what names the related row itself: a tag does not say whose tag it is.
-            if not rest or first != relation or "__" in key:
+            if not rest or first != relation:
                 continue
             related = lookup.steps[0].field.related_model._base_manager.using(using)
             rows = related.filter(**{f"{key}__in": named, f"{rest}__isnull": False})
@@ -451,16 +451,15 @@ def _fact_queries(
             "staff": people.filter(setting("STAFF")),
             "inactive": people.exclude(setting("ACTIVE")),
         }
-    yes = _text("1" if asked is None else "")
-    parts = [facts(rows, _text(f"is {name}"), yes) for name, rows in found.items()]
+    parts = [facts(rows, Value(f"is {name}"), Value("")) for name, rows in found.items()]
     for attribute in attributes().values():
         values = None if asked is None else asked.values.get(attribute.name, ())
-        for lookup in attribute.lookups if values is None or values else ():
+        for lookup in attribute.lookups:
             rows, person, path = lookup.links(using)
             named = Q(**{f"{path}__isnull": False}) if values is None else Q(Among(path, values))
             value = _as_text(path, lookup.last.field)
             rows = rows.filter(about(person)).filter(named)
-            parts.append(facts(rows, _text(f"has {attribute.name}"), value, person))
+            parts.append(facts(rows, Value(f"has {attribute.name}"), value, person))
     listed = SegmentPerson.objects.using(using).in_force().filter(about("user_id"))
     if asked is not None:
         listed = listed.filter(Among("segment_id", asked.segments))
@@ -481,12 +480,8 @@ class AsList(Aggregate):
         return super().as_sql(compiler, connection, template=template, **extra)
 
 
-def _text(value: str) -> Value:
-    return Value(value, output_field=CharField())
-
-
 def _as_text(path: str, model_field: Any) -> Any:
     if isinstance(model_field, BooleanField):
         # The two databases write booleans differently; BooleanField.to_python reads these words.
-        return Case(When(**{path: True}, then=_text("True")), default=_text("False"))
+        return Case(When(**{path: True}, then=Value("True")), default=Value("False"))
     return Cast(path, CharField())

@@ -35,7 +35,7 @@ def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_mod
     # bulk_create: save() refuses to touch built-in segments.
     rows("Segment").bulk_create(
         [
-            segment(pk=pk, name=name, user_type=user_type, built_in=user_type, conditions=[])
+            segment(pk=pk, name=name, user_type=user_type, built_in=user_type)
             for user_type, (pk, name) in SEGMENTS.items()
         ],
         ignore_conflicts=True,
@@ -45,10 +45,9 @@ def restore_rows(using: str, get_model: Callable[[str, str], Any] = apps.get_mod
             [
                 segment(
                     pk=pk,
-                    name=_free_name(rows("Segment"), pk, name),
+                    name=_free_name(rows("Segment"), name),
                     user_type="staff",
                     built_in=mark,
-                    conditions=[],
                 )
                 for mark, (pk, name) in PLACEHOLDERS.items()
             ],
@@ -69,10 +68,11 @@ def _allows_placeholders(segment: Any) -> bool:
     return "segments_segment_built_in" not in names
 
 
-def _free_name(segments: Any, pk: int, name: str) -> str:
+def _free_name(segments: Any, name: str) -> str:
     """The name, or a longer one when a site's own segment had it before the placeholders came."""
     # A name that is taken would be a conflict, and ignored: the row would silently be missing.
-    while segments.filter(name=name).exclude(pk=pk).exists():
+    # Where it is the row itself that has it, its id is the conflict, and the row stays as it is.
+    while segments.filter(name=name).exists():
         name += " (built-in)"
     return name
 
