@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
@@ -11,7 +12,7 @@ from django.urls import reverse
 
 from helpcenter.models import Article, Category, HelpCenter, PermissionGroup, Section
 from segments.models import Audience, Change
-from tests.factories_content import ArticleFactory
+from tests.factories_content import ArticleFactory, SectionFactory
 from tests.helpcenter.test_roles import form_of
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +53,11 @@ def confirmed(answer, **more):
 
 def change(article):
     return reverse("admin:helpcenter_article_change", args=[article.pk])
+
+
+def said(answer):
+    """The messages that the next page will show."""
+    return [str(message) for message in get_messages(answer.wsgi_request)]
 
 
 def audience_of(thing):
@@ -181,14 +187,72 @@ class TestOne:
         admin.post(address, confirmed(answer, _widen="yes"))
         assert PermissionGroup.objects.get(pk=guides.pk).edit == Audience.of(segment_of["returns"])
 
+    def test_the_question_says_all_there_is(self, admin, segment_of):
+        article = ArticleFactory(audience=Audience.nobody(), title="Prices")
+        answer = admin.post(
+            change(article), form_of(article, audience=str(segment_of["french"].pk))
+        )
+        context = answer.context
+        assert context["title"] == "What this change does"
+        assert (context["before"], context["after"]) == ("Nobody", "French")
+        assert context["cancel"] == change(article)
+        assert [str(each) for each in context["gainers"]] == ["Claire"]
+        assert context["losers"] == []
+
+    def test_a_publisher_is_asked_without_names(self, publisher, segment_of, guides):
+        article = ArticleFactory(audience=Audience.of(segment_of["acme"]), permission_group=guides)
+        sent = form_of(article, audience=str(segment_of["french"].pk))
+        context = publisher.post(change(article), sent).context
+        assert (context["gainers"], context["losers"]) == ([], [])
+
+    def test_an_answer_is_to_one_question(self, admin, segment_of):
+        """About this article and this place, even if another has the same name and impact."""
+        first = ArticleFactory(audience=Audience.everyone(), title="Twin", body="The same")
+        other = ArticleFactory(
+            audience=Audience.everyone(), title="Twin", body="The same", section=first.section
+        )
+        places = [
+            SectionFactory(
+                title="Twins",
+                audience=Audience.of(segment_of["french"]),
+                category=first.section.category,
+            )
+            for _twice in "12"
+        ]
+
+        def seen(article, **changed):
+            return admin.post(change(article), form_of(article, **changed)).context["seen"]
+
+        assert seen(first, audience="nobody") != seen(other, audience="nobody")
+        one, two = (seen(first, section=place.pk) for place in places)
+        assert one != two
+
+    def test_the_field_is_as_the_model_says(self, admin):
+        form = admin.get(reverse("admin:helpcenter_section_add")).context["adminform"].form
+        field, model_field = form.fields["audience"], Section._meta.get_field("audience")
+        assert field.label == "Audience"
+        assert field.initial == model_field.get_default()
+        assert field.help_text == model_field.help_text
+        group = admin.get(reverse("admin:helpcenter_permissiongroup_add")).context["adminform"]
+        offered = {
+            name: "everyone" in str(each.form[name])
+            for each, name in [(group, "edit"), (group, "publish")]
+        }
+        assert offered == {"edit": False, "publish": False}
+        assert "everyone" in str(form["audience"])
+
     def test_the_picker_says_what_is_above(self, admin, segment_of):
         section = Audience.of(segment_of["premium"])
         article = ArticleFactory(section__audience=section, section__title="Offers")
-        page = admin.get(change(article)).content.decode()
-        assert "What is above restricts it, too" in page
-        assert "Offers”: Premium" in page
+        assert self.help_of(admin, article) == (
+            "What is above restricts it, too: section “Offers”: Premium."
+        )
         plain = ArticleFactory(section__audience=Audience.everyone())
-        assert "Nothing above restricts it further" in admin.get(change(plain)).content.decode()
+        assert self.help_of(admin, plain) == "Nothing above restricts it further."
+
+    def help_of(self, client, article):
+        form = client.get(change(article)).context["adminform"].form
+        return form.fields["audience"].help_text
 
 
 class TestMany:
@@ -239,6 +303,36 @@ class TestMany:
         changed = [a for a, was in zip(articles, before, strict=True) if audience_of(a) != was]
         assert Change.objects.filter(field="audience", actor__isnull=False).count() == len(changed)
 
+    def test_what_is_asked_and_what_is_said(self, admin, articles, segment_of):
+        answer = self.ask(admin, articles, "add", segment_of["acme"])
+        assert answer.context["before"] == "8 articles"
+        assert answer.context["after"] == "Show them to these segments, too: Customers of Acme"
+        answer = admin.post(f"{reverse(LIST)}?p=0", confirmed(answer, _widen="yes"))
+        assert said(answer) == ["Who sees them has changed for 6 of 8."]
+        assert answer.headers["Location"] == f"{reverse(LIST)}?p=0"
+
+    def test_an_answer_is_to_one_question(self, admin, articles, segment_of):
+        """About these articles and this way, even if others would have the same impact."""
+        first, other = (
+            ArticleFactory(audience=Audience.nobody(), title="Twin", section=articles[0].section)
+            for _twice in "12"
+        )
+        seen = [
+            self.ask(admin, [article], how, segment_of["french"]).context["seen"]
+            for article, how in [(first, "add"), (other, "add"), (first, "replace")]
+        ]
+        assert len({*seen}) == 3
+
+    @pytest.mark.parametrize("across", [{}, {"select_across": "1"}])
+    def test_whom_to_show_them_to_is_asked_first(self, admin, articles, across):
+        selected = [str(article.pk) for article in articles]
+        sent = {"action": "change_audience", "_selected_action": selected, **across}
+        context = admin.post(reverse(LIST), sent).context
+        assert context["title"] == "Change who sees them"
+        assert (context["count"], context["selected"]) == (8, selected)
+        assert context["across"] == across.get("select_across", "0")
+        assert not context["form"].is_bound
+
     def test_nothing_before_it_is_confirmed(self, admin, articles, segment_of):
         answer = self.ask(admin, articles, "replace", "everyone")
         assert answer.context["widens"]
@@ -261,7 +355,8 @@ class TestMany:
     def test_an_editor_changes_none(self, cast, guides):
         article = ArticleFactory(audience=Audience.everyone(), permission_group=guides)
         answer = self.ask(client_of(cast["edda"]), [article], "replace", "nobody")
-        assert answer.status_code == 302
+        assert said(answer) == ["You may not change who sees 1 of them. Nothing was changed."]
+        assert answer.headers["Location"] == reverse(LIST)
         assert audience_of(article).pk == Audience.EVERYONE
 
     def test_the_cost_does_not_grow(self, admin, segment_of):
@@ -330,6 +425,48 @@ class TestFilters:
     def test_an_unknown_person_sees_nothing(self, admin):
         ArticleFactory(audience=Audience.everyone())
         assert self.shown(admin, seen_by="nobody@example.com") == set()
+
+    def filters(self, client, **asked):
+        changelist = client.get(reverse(LIST), asked).context["cl"]
+        found = {
+            spec.parameter_name: spec
+            for spec in changelist.filter_specs
+            if hasattr(spec, "parameter_name")
+        }
+        return changelist, found
+
+    def test_what_the_filters_offer(self, admin, segment_of):
+        changelist, found = self.filters(admin, shown_to="nobody", promoted__exact="1")
+        by_audience = found["shown_to"]
+        offered = [
+            (each["display"], each["query_string"]) for each in by_audience.choices(changelist)
+        ]
+        kept = "?promoted__exact=1"
+        assert offered == [
+            ("All", kept),
+            ("Everyone", f"{kept}&shown_to=everyone"),
+            ("Segments", f"{kept}&shown_to=segments"),
+            ("Nobody", f"{kept}&shown_to=nobody"),
+        ]
+        assert by_audience.others == {"promoted__exact": "1"}
+        mine = {(str(each.pk), each.name) for each in segment_of.values() if not each.built_in}
+        assert mine <= {*by_audience.segments()}
+        (form,) = found["seen_by"].choices(changelist)
+        assert form == {
+            "others": {"shown_to": "nobody", "promoted__exact": "1"},
+            "value": "",
+            "problem": "",
+        }
+
+    def test_a_person_is_asked_for_in_a_form(self, admin):
+        changelist, found = self.filters(admin, seen_by="nobody@example.com", shown_to="nobody")
+        (form,) = found["seen_by"].choices(changelist)
+        assert form == {
+            "others": {"shown_to": "nobody"},
+            "value": "nobody@example.com",
+            "problem": "person: there is none called “nobody@example.com”.",
+        }
+        assert found["shown_to"].value() == "nobody"
 
     def test_only_for_admins(self, publisher, guides, segment_of):
         article = ArticleFactory(audience=Audience.everyone(), permission_group=guides)
