@@ -116,7 +116,7 @@ def people_with(ids: Iterable[str]) -> dict[str, Any]:
             continue
         asked.append(value)
     people = get_user_model()._base_manager
-    return {str(person.pk): person for person in people.filter(Among("pk", asked))} if asked else {}
+    return {str(person.pk): person for person in people.filter(Among("pk", asked))}
 
 
 def _called(model: Any, text: str) -> list[Any]:

@@ -21,8 +21,8 @@ def question(request: HttpRequest, effect: Effect, seen: str, widens: bool) -> d
     """What a page shows that asks: the effect, and all that was sent, to be sent again."""
     return {
         "effect": effect,
-        "gainers": effect.gainers if effect.gains else [],
-        "losers": effect.losers if effect.loses else [],
+        "gainers": effect.gainers,
+        "losers": effect.losers,
         "content": [
             {
                 "kind": kind_of(each.model, each.name, each.counts[name]),

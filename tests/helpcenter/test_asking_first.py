@@ -67,11 +67,45 @@ def test_a_tag_that_widens_needs_a_tick(admin, acme):
     assert tags_of(acme) == {"premium"}
 
 
+def test_an_answer_is_to_one_question(admin, acme):
+    """Other tags with the same effect are another question, and another organization is, too."""
+    TagFactory(name="premium")
+    seen = [
+        admin.post(page_of(acme), form(acme, tags)).context["seen"]
+        for tags in (["premium"], ["premium", "harmless"])
+    ]
+    Organization.objects.filter(pk=acme.pk).update(name="Renamed")
+    seen.append(admin.post(page_of(acme), form(acme, ["premium"])).context["seen"])
+    assert len({*seen}) == 3
+
+
+def test_only_what_is_deleted_is_said(admin, acme):
+    globex = Organization.objects.get(name="Globex")
+    answer = admin.post(page_of(globex, "delete"), {"post": "yes"})
+    assert answer.context["before"] == "Globex; tags: premium; domains: –"
+    assert answer.context["after"] == "–"
+    assert ("post", "yes") in answer.context["posted"]
+
+
+def test_what_is_asked_again_is_what_was_sent(admin, acme):
+    answer = admin.post(page_of(acme), form(acme, ["premium"]) | {"csrfmiddlewaretoken": "x"})
+    first = answer.context["posted"]
+    again = admin.post(page_of(acme), confirmed(answer)).context["posted"]
+    assert again == first
+    assert {name for name, _text in first} == {
+        "name",
+        "tags",
+        "domains-INITIAL_FORMS",
+        "domains-TOTAL_FORMS",
+    }
+
+
 def test_it_is_said_once_that_it_is_stored(admin, acme):
     answer = admin.post(page_of(acme), form(acme, ["premium"]))
     sent = confirmed(answer, _widen="yes")
     page = admin.post(page_of(acme), sent, follow=True).content.decode()
     assert page.count("was changed successfully") == 1
+    assert "“<a href" in page and ">Acme</a>” was changed successfully" in page
 
 
 def test_what_only_narrows_is_shown_and_needs_no_tick(admin, acme):

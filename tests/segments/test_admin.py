@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import include, path, reverse
 
 from helpcenter.models import Article, ArticleTranslation, Category, Section
-from segments.admin import RestrictedAdmin
+from segments.admin import RestrictedAdmin, VisibleRawIdWidget
 from segments.models import Audience, Segment
 from tests.factories_content import ArticleFactory, CategoryFactory, SectionFactory
 from tests.factories_people import OrganizationFactory, PersonFactory, TagFactory
@@ -253,6 +253,42 @@ def test_numbers_that_are_none_are_refused(agent, content, value):
     assert "errorlist" in text(agent.post(address, {"section": value, "position": 0}))
 
 
+@pytest.mark.surface(19, 54)
+def test_beside_a_number_stands_only_the_name_of_what_is_visible(rf, content):
+    request = rf.get("/")
+    request.user = PersonFactory(role="agent")
+    shelf = RawArticles(Article, raw_site)
+    widget = shelf.get_form(request).base_fields["section"].widget
+    assert isinstance(widget, VisibleRawIdWidget)
+    section, hidden = content["section"]
+    address = url("section", "change", section.pk, site="raw")
+    assert widget.label_and_url_for_value(section.pk) == ("open section", address)
+    for value in (hidden.pk, 1234567, "x", "9" * 30):
+        assert widget.label_and_url_for_value(value) == ("", "")
+    plain = SectionShelf(Section, raw_site).get_form(request).base_fields["category"].widget
+    assert not isinstance(plain, VisibleRawIdWidget)
+
+
+def test_what_a_form_offers_may_be_limited_further(rf, content):
+    request = rf.get("/")
+    request.user = PersonFactory(role="agent")
+    section, hidden = content["section"]
+    SectionFactory(category=section.category)
+    rows = Section.objects.filter(pk__in=[section.pk, hidden.pk])
+    shelf = SectionShelf(Section, site)
+    field = shelf.formfield_for_foreignkey(
+        Section._meta.get_field("parent"), request, queryset=rows
+    )
+    assert [*field.queryset] == [section]
+
+
+def test_filters_after_those_for_admins_are_offered(rf, content):
+    request = rf.get("/")
+    request.user = PersonFactory(role="agent")
+    offered = ArticleShelf(Article, site).get_list_filter(request)
+    assert offered[-1] == "published" and len(offered) == 5
+
+
 @pytest.mark.surface(54)
 def test_inlines_show_nothing_hidden(agent, owner, content):
     address = url("article", "change", content["article"][0].pk)
@@ -264,6 +300,8 @@ def test_inlines_show_nothing_hidden(agent, owner, content):
 @pytest.mark.surface(54)
 def test_nothing_hidden_goes_along_and_nothing_hidden_is_named(agent, owner, content):
     section = content["section"][0]
+    # Others that are seen make up for nothing.
+    ArticleFactory.create_batch(3, audience=Audience.everyone())
     page = text(agent.get(url("section", "delete", section.pk)))
     assert "outside what you may see" in page and "canary" not in page.lower()
     agent.post(url("section", "delete", section.pk), {"post": "yes"})

@@ -58,6 +58,13 @@ def test_what_means_nothing_is_refused(wrong):
     assert Audience.objects.count() == before
 
 
+def test_what_cannot_be_combined_is_said():
+    with pytest.raises(ValidationError) as refused:
+        AudienceField().clean(["nobody", "everyone"])
+    words = "Nobody and everyone cannot be combined with anything else."
+    assert [(error.code, error.message) for error in refused.value.error_list] == [("mixed", words)]
+
+
 def test_a_stored_audience_is_shown_as_its_choices(pair):
     field = AudienceField()
     both = Audience.of(*pair)
