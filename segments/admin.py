@@ -137,9 +137,10 @@ def _takes_hidden_along(objs: Any, user: Any) -> bool:
     found = NestedObjects(using="default", origin=objs)
     found.collect(objs)
     # All of them are here: it loads even what Django could delete without looking at it.
+    groups: dict[Any, set[Any]] = found.model_objs
     return any(
         model._default_manager.visible_to(user).filter(pk__in=[row.pk for row in rows]).count()
         < len(rows)
-        for model, rows in found.model_objs.items()
+        for model, rows in groups.items()
         if issubclass(model, InheritsAudience)
     )

@@ -234,14 +234,12 @@ class BulkAudienceForm(forms.Form):
             return admission | chosen
         return admission - chosen
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = self.cleaned_data
-        audience = cleaned.get("audience")
+    def clean(self) -> None:
+        audience = self.cleaned_data.get("audience")
         fixed = audience is not None and audience.pk in (Audience.NOBODY, Audience.EVERYONE)
-        if fixed and cleaned.get("how") != "replace":
+        if fixed and self.cleaned_data.get("how") != "replace":
             words = _("Choose segments; nobody and everyone can only replace what there is.")
             raise ValidationError({"audience": words})
-        return cleaned
 
 
 class ChangesAudiences(AudiencePicker):

@@ -27,7 +27,7 @@ from .attributes import attributes
 from .choosing import searched, suggest, suggest_people
 from .confirmation import is_confirmed, question, titled
 from .effects import SHOWN_AT_MOST, effect_of_draft, effect_of_replacing
-from .history_pages import history_context
+from .history_pages import history_context, number_in
 from .models import Segment
 from .moving import replace_segment
 from .phrases import counted
@@ -153,7 +153,7 @@ class SegmentAdmin(RefusesGracefully):
     def _segment(self, request: HttpRequest, object_id: str) -> Segment:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        segment = self.get_queryset(request).filter(pk=_number(object_id)).first()
+        segment = self.get_queryset(request).filter(pk=number_in(object_id)).first()
         if segment is None:
             raise Http404
         return segment
@@ -173,11 +173,12 @@ class SegmentAdmin(RefusesGracefully):
     ) -> HttpResponse:
         if form.is_bound:
             form.is_valid()
-            if "_draft" in request.POST:
-                _show_typed_as_rows(form)
         segment = form.stored
         title = _("Change %s") % segment if segment else _("New segment")
         found = {"form": form, "segment": segment, "preview": self._preview(request, form)}
+        # Afterwards: the preview is of what was typed, which the new rows know nothing of.
+        if "_draft" in request.POST:
+            _show_typed_as_rows(form)
         return self._page(request, template, title, found)
 
     def _preview(self, request: HttpRequest, form: SegmentForm) -> dict[str, Any]:
@@ -318,15 +319,11 @@ def _first(pks: Collection[Any]) -> QuerySet[Any]:
     return people.filter(pk__in=nsmallest(SHOWN_AT_MOST, pks))
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 19 else 0
-
-
 def _past(request: HttpRequest, segment: Segment | None) -> State | None:
     """What the segment was at the moment to go back to; 404 when there was no such moment."""
     if segment is None or "restore" not in request.GET:
         return None
-    wanted = _number(request.GET["restore"])
+    wanted = number_in(request.GET["restore"]) or 0
     for moment in moments_of(segment):
         if moment.pk == wanted:
             return moment.state

@@ -227,12 +227,13 @@ class TestOne:
         one, two = (seen(first, section=place.pk) for place in places)
         assert one != two
 
-    def test_the_field_is_as_the_model_says(self, admin):
+    def test_the_field_is_as_the_model_says(self, admin, monkeypatch):
+        monkeypatch.setattr(Section._meta.get_field("audience"), "help_text", "Who reads it")
         form = admin.get(reverse("admin:helpcenter_section_add")).context["adminform"].form
         field, model_field = form.fields["audience"], Section._meta.get_field("audience")
         assert field.label == "Audience"
         assert field.initial == model_field.get_default()
-        assert field.help_text == model_field.help_text
+        assert field.help_text == "Who reads it"
         group = admin.get(reverse("admin:helpcenter_permissiongroup_add")).context["adminform"]
         offered = {
             name: "everyone" in str(each.form[name])
@@ -240,6 +241,10 @@ class TestOne:
         }
         assert offered == {"edit": False, "publish": False}
         assert "everyone" in str(form["audience"])
+
+    def test_what_is_new_goes_back_to_nothing(self, admin):
+        address = reverse("admin:helpcenter_section_add")
+        assert admin.get(address, {"restore": "1"}).status_code == 200
 
     def test_the_picker_says_what_is_above(self, admin, segment_of):
         section = Audience.of(segment_of["premium"])
@@ -251,7 +256,9 @@ class TestOne:
         assert self.help_of(admin, plain) == "Nothing above restricts it further."
 
     def help_of(self, client, article):
-        form = client.get(change(article)).context["adminform"].form
+        answer = client.get(change(article))
+        assert said(answer) == []
+        form = answer.context["adminform"].form
         return form.fields["audience"].help_text
 
 

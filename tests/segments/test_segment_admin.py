@@ -1,6 +1,8 @@
 """Segments in the admin: conflicts, refusals, history."""
 
 import pytest
+from django.contrib.admin.sites import site
+from django.contrib.messages import get_messages
 from django.db import connection
 from django.db.models import F, IntegerField
 from django.test import Client
@@ -8,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Organization, Tag
-from segments import segment_form, segment_list
+from segments import segment_admin, segment_form, segment_list
 from segments.models import Audience, Segment
-from tests.factories_content import ArticleFactory
+from tests.factories_content import ArticleFactory, SectionFactory
 
 
 @pytest.fixture
@@ -526,10 +528,251 @@ class TestDraft:
         answer = admin.get(reverse("admin:segments_segment_suggest"), asked)
         assert [name for name, _label in answer.context["options"]] == expected
 
-    def test_people_are_suggested(self, admin, cast):
-        asked = {"row": "people-0", "people-0-add": "mar"}
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [
+            ({"row": "people-0", "people-0-add": " mar "}, [("maria@example.com", "Maria")]),
+            ({"row": "people-", "person": "mar"}, [("maria@example.com", "Maria")]),
+            ({"row": "people-0"}, []),
+            ({"row": "conditions-0", "conditions-0-add": "mar"}, []),
+            (
+                {"row": "c", "c-attribute": "role"},
+                [("End user", ""), ("Light agent", ""), ("Agent", ""), ("Admin", "")],
+            ),
+        ],
+    )
+    def test_what_is_suggested_is_all(self, admin, cast, asked, expected):
         answer = admin.get(reverse("admin:segments_segment_suggest"), asked)
-        assert ("maria@example.com", "Maria") in answer.context["options"]
+        assert answer.context["options"] == expected
+
+    def test_no_byte_of_a_suggestion_breaks_the_database(self, rf, cast):
+        """Our site refuses such an address before it comes here; others may not."""
+        request = rf.get("/", {"row": "people-0", "people-0-add": "ma\0r"})
+        request.user = cast["ada"]
+        answer = site._registry[Segment].suggest_view(request)
+        assert answer.context_data["options"] == [("maria@example.com", "Maria")]
+
+    def test_sound_rows_are_drawn_as_if_stored(self, admin, cast, segment_of):
+        """What was typed becomes a row, what was taken out is gone, and nothing is an error."""
+        segment = segment_of["premium"]
+        rows = [("tag", "any", ["premium"]), ("language", "any", ["fr"]), ("", "any", [])]
+        people = [
+            {"user": str(cast["dan"].pk), "kind": "included", "until": ""},
+            {"user": str(cast["omar"].pk), "kind": "excluded", "until": "", "DELETE": "on"},
+            {"add": "maria@example.com", "kind": "excluded", "until": ""},
+            {"kind": "included", "until": ""},
+        ]
+        sent = form_of(segment, rows, people, _draft="1", **{"conditions-1-DELETE": "on"})
+        form = admin.post(address(segment), sent).context["form"]
+        assert (form.rows.prefix, form.people.prefix) == ("conditions", "people")
+        drawn = [(row["attribute"].value(), row.initial.get("values")) for row in form.rows]
+        assert drawn == [("tag", ["premium"]), (None, None)]
+        named = [(row["user"].value(), row["kind"].value()) for row in form.people]
+        assert named[:2] == [
+            (str(cast["dan"].pk), "included"),
+            (str(cast["maria"].pk), "excluded"),
+        ]
+        assert len(named) == 3
+        assert [row.person for row in form.people][:2] == [cast["dan"], cast["maria"]]
+
+
+class TestWords:
+    """Whole pages: what they are called, what they are about, and what is said afterwards."""
+
+    LIST = "/admin/segments/segment/"
+
+    def context(self, answer, *names):
+        return [answer.context[name] for name in names]
+
+    def said(self, answer):
+        return [str(message) for message in get_messages(answer.wsgi_request)]
+
+    def test_the_list(self, admin, segment_of):
+        answer = admin.get(self.LIST)
+        title, options, may_add = self.context(answer, "title", "opts", "has_add_permission")
+        assert (title, options, may_add) == ("User segments", Segment._meta, True)
+        assert answer.context["form"] is answer.context["list"].form
+        count = admin.get(address(segment_of["premium"], "count"))
+        assert count.context["row"]["segment"] == segment_of["premium"]
+
+    def test_a_new_segment(self, admin, cast):
+        answer = admin.get(reverse("admin:segments_segment_add"))
+        assert self.context(answer, "title", "segment") == ["New segment", None]
+        nothing = {"count": 0, "people": [], "warnings": [], "sentence": ""}
+        assert answer.context["preview"] == nothing
+
+    def test_a_segment(self, admin, segment_of):
+        segment = segment_of["premium"]
+        answer = admin.get(address(segment))
+        assert self.context(answer, "title", "segment") == ["Change Premium", segment]
+        preview = answer.context["preview"]
+        assert (preview["count"], preview["sentence"]) == (2, "People tagged premium")
+
+    def test_a_built_in_one(self, admin, segment_of):
+        answer = admin.get(address(segment_of["staff"]))
+        names = ("title", "segment", "sentence", "count")
+        assert self.context(answer, *names) == [
+            "Agents and admins",
+            segment_of["staff"],
+            "All staff",
+            5,
+        ]
+        history = admin.get(address(segment_of["staff"], "history"))
+        assert history.status_code == 200 and "restore=" not in history.text
+
+    @pytest.mark.parametrize(("more", "part"), [({}, "preview"), ({"_draft": "1"}, "form_part")])
+    def test_a_draft_is_drawn_in_parts(self, admin, segment_of, more, part):
+        segment = segment_of["premium"]
+        answer = admin.post(address(segment, "draft"), form_of(segment, search="om\0ar", **more))
+        assert answer.templates[0].name == f"admin/segments/segment/{part}.html"
+        assert answer.context["form"].errors == {}
+        preview = answer.context["preview"]
+        assert [str(person) for person in preview["people"]] == ["Omar"]
+        assert (preview["search"], preview["sentence"]) == ("omar", "People tagged premium")
+
+    def test_an_impact(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        answer = admin.post(address(segment), form_of(segment, [("language", "any", ["fr"])]))
+        names = ("title", "segment", "before", "after", "can_go_back", "unconfirmed")
+        assert self.context(answer, *names) == [
+            "What this change does",
+            segment,
+            "People tagged premium",
+            "People whose language is French",
+            True,
+            False,
+        ]
+        joins, leaves = self.context(answer, "joins", "leaves")
+        assert (joins["count"], [*joins["people"]]) == (1, [cast["claire"]])
+        assert (leaves["count"], [*leaves["people"]]) == (2, [cast["omar"], cast["nadia"]])
+
+    def test_who_leaves_is_part_of_what_was_confirmed(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        narrow = [("tag", "any", ["premium"]), ("language", "any", ["fr"])]
+        answer = admin.post(address(segment), form_of(segment, narrow))
+        cast["dan"].tags.add(Tag.objects.get(name="premium"))
+        assert admin.post(address(segment), hidden_fields(answer)).status_code == 200
+        assert Segment.objects.get(pk=segment.pk).version == segment.version
+
+    def test_people_by_name_are_counted_in_the_sentence(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        rows = [
+            {"user": str(cast[name].pk), "kind": "included", "until": ""}
+            for name in ("dan", "claire")
+        ]
+        for count, said in [(1, "1 person by name"), (2, "2 people by name")]:
+            answer = admin.post(address(segment), form_of(segment, people=rows[:count]))
+            assert answer.context["after"] == f"People tagged premium; {said}"
+
+    def test_what_is_stored_is_said(self, admin, segment_of):
+        segment = segment_of["premium"]
+        answer = admin.post(address(segment), form_of(segment, name="Gold"))
+        assert self.said(answer) == ["Gold is stored."]
+        assert answer.url == self.LIST
+
+    def test_what_is_deleted_is_said(self, admin, segment_of):
+        segment = segment_of["premium"]
+        answer = admin.get(address(segment, "delete"))
+        names = ("title", "segment", "uses")
+        assert self.context(answer, *names) == ["Delete Premium", segment, []]
+        form = answer.context["form"]
+        assert not form.is_bound
+        assert segment not in form.fields["by"].queryset
+        answer = admin.post(address(segment, "delete"), {"post": "yes"})
+        assert (self.said(answer), answer.url) == (["Premium is deleted."], self.LIST)
+
+    def test_its_uses_are_counted_and_the_first_are_named(self, admin, segment_of, monkeypatch):
+        monkeypatch.setattr(segment_admin, "LISTED_USES", 1)
+        audience = Audience.of(segment_of["premium"])
+        section = SectionFactory(title="Offers", audience=audience)
+        articles = [
+            ArticleFactory(title=title, audience=audience, section=section)
+            for title in ("Prices", "Refunds")
+        ]
+        uses = admin.get(address(segment_of["premium"], "delete")).context["uses"]
+        link = reverse("admin:helpcenter_article_change", args=[articles[0].pk])
+        place = reverse("admin:helpcenter_section_change", args=[section.pk])
+        assert sorted(uses, key=lambda use: use["words"]) == [
+            {"words": "1 section", "more": 0, "rows": [("Offers", place)]},
+            {"words": "2 articles", "more": 1, "rows": [("Prices", link)]},
+        ]
+
+    def replace(self, admin, segment, by):
+        return admin.post(address(segment, "delete"), {"by": by.pk})
+
+    def test_what_takes_its_place_is_said(self, admin, cast, segment_of):
+        segment = segment_of["premium"]
+        ArticleFactory(audience=Audience.of(segment))
+        narrow = Segment.objects.create(name="Only Omar")
+        narrow.include(cast["omar"])
+        answer = self.replace(admin, segment, narrow)
+        names = ("title", "before", "after", "refused", "cancel", "widens")
+        assert self.context(answer, *names) == [
+            "What this change does",
+            "People tagged premium",
+            "Only Omar",
+            False,
+            address(segment),
+            False,
+        ]
+        answer = admin.post(address(segment, "delete"), hidden_fields(answer))
+        words = "Only Omar takes the place of Premium, which is deleted."
+        assert (self.said(answer), answer.url) == ([words], self.LIST)
+
+    def test_what_shows_more_is_no_replacement(self, admin, segment_of):
+        ArticleFactory(audience=Audience.of(segment_of["premium"]))
+        answer = self.replace(admin, segment_of["premium"], segment_of["signed in"])
+        assert self.context(answer, "refused", "widens") == [True, True]
+
+    def test_a_replacement_is_confirmed_as_it_was_shown(self, admin, cast):
+        """Of this segment by this one, each as it is: whatever else does the same is another."""
+        found = [Segment.objects.create(name=f"Omar {number}") for number in range(4)]
+        for segment in found:
+            segment.include(cast["omar"])
+            ArticleFactory(title="Twin", audience=Audience.of(segment))
+        first, second, by, other = found
+        seen = [
+            self.replace(admin, segment, other_one).context["seen"]
+            for segment, other_one in [(first, by), (second, by), (first, other)]
+        ]
+        for changed in (first, by):
+            Segment.objects.get(pk=changed.pk).save()
+            seen.append(self.replace(admin, first, by).context["seen"])
+        assert len({*seen}) == len(seen)
+
+    def test_the_history(self, admin, segment_of):
+        segment = segment_of["premium"]
+        admin.post(address(segment), form_of(segment, description="Better"))
+        answer = admin.get(address(segment, "history"))
+        title, about, rows = self.context(answer, "title", "segment", "rows")
+        assert (title, about) == ("History of Premium", segment)
+        assert [link for _moment, link in rows] == [
+            f"{address(segment)}?restore={moment.pk}" for moment, _link in rows
+        ]
+        form = admin.get(rows[-1][1]).context["form"]
+        assert form["description"].value() == ""
+        assert admin.get(address(segment)).context["form"]["description"].value() == "Better"
+        for text in ("0", "x", "9" * 30):
+            assert admin.get(address(segment), {"restore": text}).status_code == 404
+
+
+def test_where_the_pages_are():
+    """The addresses, and the views behind Django's check of who is on the staff."""
+    own, django_s = [], []
+    model_admin = site._registry[Segment]
+    for each in model_admin.get_urls():
+        view = getattr(each.callback, "__wrapped__", None)
+        view = getattr(view, "__name__", "")
+        (own if len(own) < 4 else django_s).append((str(each.pattern), each.name, view))
+    assert own == [
+        ("suggest/", "segments_segment_suggest", "suggest_view"),
+        ("draft/", "segments_segment_draft", "draft_view"),
+        ("<path:object_id>/draft/", "segments_segment_draft", "draft_view"),
+        ("<path:object_id>/count/", "segments_segment_count", "count_view"),
+    ]
+    names = {name for _route, name, _view in django_s if name}
+    pages = ("changelist", "add", "history", "delete", "change")
+    assert names == {f"segments_segment_{page}" for page in pages}
 
 
 def test_a_segment_in_use_is_not_deleted(admin, segment_of):
