@@ -323,7 +323,7 @@ def _past(request: HttpRequest, segment: Segment | None) -> State | None:
     """What the segment was at the moment to go back to; 404 when there was no such moment."""
     if segment is None or "restore" not in request.GET:
         return None
-    wanted = number_in(request.GET["restore"]) or 0
+    wanted = number_in(request.GET["restore"])
     for moment in moments_of(segment):
         if moment.pk == wanted:
             return moment.state

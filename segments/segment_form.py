@@ -90,16 +90,16 @@ class ConditionForm(forms.Form):
         except (ValidationError, ValueError, TypeError, OverflowError):
             return
 
-    def clean(self) -> dict[str, Any]:
+    def clean(self) -> None:
         """Values: what is ticked and what is typed. A row with an attribute needs a value."""
         cleaned = self.cleaned_data
         name, typed = cleaned.get("attribute"), cleaned.get("add", "").strip()
-        if cleaned.get(DELETION_FIELD_NAME) or "attribute" not in cleaned:
-            return cleaned
+        if cleaned.get(DELETION_FIELD_NAME):
+            return
         if not name:
             if typed or self.ticked:
                 raise ValidationError({"attribute": _("Choose what the values are of.")})
-            return cleaned
+            return
         if name not in attributes():
             words = _("There is no attribute “%s”. Choose another one, or remove the row.")
             raise ValidationError({"attribute": words % name})
@@ -113,7 +113,6 @@ class ConditionForm(forms.Form):
         if not values:
             raise ValidationError({"add": _("Name at least one value.")})
         cleaned["values"] = list(dict.fromkeys(values))
-        return cleaned
 
     def _called(self, attribute: Attribute, text: str) -> Any:
         try:
@@ -154,11 +153,11 @@ class PersonForm(forms.Form):
         """The person whom the row is about; None in a row that is to be filled in."""
         return self.known.get(str(self["user"].value()))
 
-    def clean(self) -> dict[str, Any]:
+    def clean(self) -> None:
         """`person` is who is named; without one the row says nothing."""
         cleaned = self.cleaned_data
         if cleaned.get(DELETION_FIELD_NAME):
-            return cleaned
+            return
         if cleaned.get("user"):
             cleaned["person"] = self.known.get(cleaned["user"])
             if cleaned["person"] is None:
@@ -170,12 +169,11 @@ class PersonForm(forms.Form):
                 raise ValidationError({"add": error.messages}) from error
         elif cleaned.get("until"):
             raise ValidationError({"add": _("Say who.")})
-        return cleaned
 
 
 def _rows(form: type[forms.Form]) -> Any:
     return forms.formset_factory(
-        form, extra=1, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS, validate_max=True
+        form, extra=1, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS
     )
 
 
@@ -252,12 +250,11 @@ class SegmentForm(forms.ModelForm):
             if each == kind and (until is None or until > now)
         ]
 
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
+    def clean(self) -> None:
+        super().clean()
         edited = self.cleaned_data.get("seen_version")
         if self.stored is not None and edited != self.stored.version:
             self._report_conflict(self.stored)
-        return cleaned
 
     def _report_conflict(self, stored: Segment) -> None:
         """Show both versions; what was typed stays, and saving once more is a decision."""
@@ -299,7 +296,7 @@ class SegmentForm(forms.ModelForm):
     def members(self) -> Any:
         """Who would be in the segment now, even if it could not be stored like this."""
         included, excluded = (
-            Q(Among("pk", ids)) if ids else Q(pk__in=[])
+            Q(Among("pk", ids))
             for ids in map(self.in_force, (SegmentPerson.INCLUDED, SegmentPerson.EXCLUDED))
         )
         return self.draft.members_with(included, excluded)
@@ -319,9 +316,9 @@ class SegmentForm(forms.ModelForm):
     def changes_members(self) -> bool:
         """The base type, the conditions or the people are other than what is stored."""
         stored = self.stored
+        assert stored is not None
         return (
-            stored is None
-            or self.draft.user_type != stored.user_type
+            self.draft.user_type != stored.user_type
             or self.draft.conditions != stored.conditions
             or self.named != _stored_people(stored)
         )
@@ -329,7 +326,8 @@ class SegmentForm(forms.ModelForm):
     @property
     def widens_later(self) -> list[Any]:
         """Exclusions that end one day, and are not stored like that already."""
-        known = _stored_people(self.stored) if self.stored else {}
+        assert self.stored is not None
+        known = _stored_people(self.stored)
         return [
             (pk, until)
             for (pk, kind), until in self.named.items()
@@ -346,8 +344,6 @@ class SegmentForm(forms.ModelForm):
     def store(self) -> Segment:
         """Write the segment and its people, or nothing."""
         segment = self.instance
-        if self.stored is not None:
-            segment.version = self.cleaned_data["seen_version"]
         segment.save()
         known = _stored_people(segment)
         for (pk, kind), until in self.named.items():
@@ -401,9 +397,7 @@ def _initial_conditions(state: State | None) -> list[dict[str, Any]]:
 
 
 def _posted_ids(data: Any) -> list[str]:
-    return [
-        text for name, text in data.items() if name.startswith("people-") and name.endswith("-user")
-    ]
+    return [text for name, text in data.items() if name.endswith("-user")]
 
 
 def _initial_people(state: State | None) -> list[dict[str, Any]]:
