@@ -156,8 +156,6 @@ class PersonForm(forms.Form):
     def clean(self) -> None:
         """`person` is who is named; without one the row says nothing."""
         cleaned = self.cleaned_data
-        if cleaned.get(DELETION_FIELD_NAME):
-            return
         if cleaned.get("user"):
             cleaned["person"] = self.known.get(cleaned["user"])
             if cleaned["person"] is None:
@@ -172,9 +170,7 @@ class PersonForm(forms.Form):
 
 
 def _rows(form: type[forms.Form]) -> Any:
-    return forms.formset_factory(
-        form, extra=1, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS
-    )
+    return forms.formset_factory(form, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS)
 
 
 class _Nothing(forms.HiddenInput):

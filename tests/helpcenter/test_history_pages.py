@@ -10,7 +10,7 @@ from segments.history import acting_as
 from segments.models import Audience, Change
 from segments.recollection import moments_of
 from tests.factories_content import ArticleFactory
-from tests.helpcenter.test_audience_admin import admin, audience_of, confirmed, guides
+from tests.helpcenter.test_audience_admin import admin, audience_of, confirmed, guides, said
 from tests.helpcenter.test_roles import form_of
 
 __all__ = ["admin", "guides"]
@@ -130,6 +130,39 @@ class TestPeople:
         assert admin.post(of(dan, "change"), confirmed(answer, _widen="yes")).status_code == 302
         assert list(dan.tags.all()) == [premium]
 
+    def test_the_question_says_what_changes(self, admin, cast, articles):
+        """Of this change, and not of those before it."""
+        dan = cast["dan"]
+        dan.tags.add(Tag.objects.create(name="beta"))
+        tags = [str(tag.pk) for tag in Tag.objects.filter(name__in=["beta", "premium"])]
+        answer = self.post(admin, dan, tags=tags, language="fr")
+        names = ("before", "after", "cancel", "own_rights")
+        assert [answer.context[name] for name in names] == [
+            "Language: –; Tag: –",
+            "Language: French; Tag: premium",
+            of(dan, "change"),
+            True,
+        ]
+
+    def test_an_answer_is_to_one_question(self, admin, cast, articles):
+        """About this person and this change, even where others have the same impact."""
+        Tag.objects.create(name="beta")
+        tags = {tag.name: str(tag.pk) for tag in Tag.objects.all()}
+        cast["claire"].tags.add(tags["beta"])
+        seen = [
+            self.post(admin, cast["dan"], tags=[tags["premium"]]),
+            self.post(admin, cast["maria"], tags=[tags["premium"]]),
+            self.post(admin, cast["dan"], tags=[tags["premium"], tags["beta"]]),
+            self.post(admin, cast["claire"], tags=[tags["premium"], tags["beta"]]),
+            self.post(admin, cast["claire"], tags=[tags["premium"]]),
+        ]
+        assert len({answer.context["seen"] for answer in seen}) == len(seen)
+
+    def test_it_is_said_whose_change_is_stored(self, admin, cast):
+        answer = self.post(admin, cast["dan"], name="Daniel")
+        (words,) = said(answer)
+        assert ">Daniel</a>” was changed successfully" in words
+
     def test_a_role_counts_with_all_that_it_brings(self, admin, cast, articles):
         answer = self.post(admin, cast["dan"], role="admin")
         page = answer.content.decode()
@@ -191,9 +224,16 @@ class TestPeople:
         dan.tags.add(tag)
         moment = moments_of(dan)[0].pk
         tag.delete()
+        history = admin.get(of(dan, "history"))
+        assert history.context["by_post"] is True
         asked = admin.post(of(dan, "go_back"), {"moment": moment})
         assert "Nobody sees more or less than now" in asked.content.decode()
-        assert admin.post(of(dan, "go_back"), confirmed(asked)).status_code == 302
+        names = ("before", "after", "cancel", "own_rights")
+        found = [asked.context[name] for name in names]
+        assert found == ["–", "–", of(dan, "history"), True]
+        answer = admin.post(of(dan, "go_back"), confirmed(asked))
+        words = "Dan is as they were then; what is gone since could not come back."
+        assert (answer.status_code, answer.url, said(answer)) == (302, of(dan, "history"), [words])
         assert not dan.tags.exists()
 
     @pytest.mark.parametrize("wrong", ["", "x", "12", "9" * 30])

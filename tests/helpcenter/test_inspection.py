@@ -4,14 +4,17 @@ import csv
 import io
 
 import pytest
+from django.contrib.admin.sites import site
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from helpcenter.models import Article, Category, Section
+from accounts.models import User
+from helpcenter.models import Article, Category, PermissionGroup, Section
 from segments import inspection
-from segments.models import Audience
+from segments.inspection import ExplainsAccess, PersonAccess
+from segments.models import Audience, Segment
 from segments.reach import reach_of
 from tests.factories_content import ArticleFactory
 from tests.factories_people import PersonFactory
@@ -176,3 +179,147 @@ def test_only_for_admins(cast, articles, name):
         assert answer.status_code in (302, 403)
         assert answer.status_code == missing.status_code
         assert b"Maria" not in answer.content and b"Acme" not in answer.content
+
+
+class TestWords:
+    """What the pages say of themselves, and where their links lead."""
+
+    def context(self, answer, *names):
+        return [answer.context[name] for name in names]
+
+    def test_a_form_has_links_to_them_for_admins_only(self, admin, cast, articles, segment_of):
+        article = articles[0]
+        answer = admin.get(at(article, "change"))
+        assert answer.context["tools"] == [
+            (at(article, "who_can_see"), "Who can see this"),
+            (at(article, "explain"), "Explain"),
+        ]
+        assert answer.context["decides"] == ExplainsAccess.decides
+        answer = admin.get(at(cast["dan"], "change"))
+        link = (at(cast["dan"], "can_see"), "What this person can see")
+        assert answer.context["tools"][0] == link
+        assert answer.context["decides"] == PersonAccess.decides
+        assert admin.get(reverse("admin:helpcenter_article_add")).context["tools"] == []
+        group = PermissionGroup.objects.create(
+            name="Guides",
+            edit=Audience.of(segment_of["editors"]),
+            publish=Audience.of(segment_of["publishers"]),
+        )
+        mine = ArticleFactory(permission_group=group)
+        client = Client()
+        client.force_login(cast["pia"])
+        assert client.get(at(mine, "change")).context["tools"] == []
+
+    def test_who_can_see(self, admin, cast, articles):
+        article = articles[2]
+        asked = {"why": "admins", "q": "ada", "p": "1", "x": "1"}
+        answer = admin.get(at(article, "who_can_see"), asked)
+        assert self.context(answer, "title", "thing", "back", "why", "csv", "is_public") == [
+            "Who can see “Acme”",
+            article,
+            at(article, "change"),
+            "admins",
+            at(article, "who_can_see_csv"),
+            False,
+        ]
+        assert answer.context["groups"] == [
+            {"name": "members", "words": "By segments", "count": 3},
+            {"name": "editors", "words": "By the right to edit", "count": 0},
+            {"name": "admins", "words": "Admins, who see everything", "count": 1},
+        ]
+        query = "why=admins&q=ada&x=1"
+        assert self.context(answer, "q", "query", "export") == ["ada", query, query]
+        public = admin.get(at(articles[0], "who_can_see"))
+        assert self.context(public, "is_public", "why") == [True, "members"]
+
+    def test_the_file_of_who_can_see(self, admin, cast, articles):
+        article = articles[2]
+        address = at(article, "who_can_see_csv")
+        answer = admin.get(address, {"q": "mari"})
+        assert lines(answer) == [
+            ["Person", "User name", "Why"],
+            ["Maria", "maria@example.com", "By segments"],
+        ]
+        name = f'attachment; filename="who-can-see-{article.pk}.csv"'
+        part = admin.get(address, {"after": ""})
+        for each in (answer, part):
+            assert each.headers["Content-Type"] == "text/csv; charset=utf-8"
+            assert each.headers["Content-Disposition"] == name
+        assert len(lines(part)) == 4
+
+    def test_a_part_that_is_full_to_the_brim_is_the_last_one(
+        self, admin, cast, articles, monkeypatch
+    ):
+        monkeypatch.setattr(inspection, "PART", 3)
+        answer = admin.get(at(articles[2], "who_can_see_csv"), {"after": ""})
+        assert len(lines(answer)) == 4 and "X-Next" not in answer.headers
+
+    def test_long_lists_have_pages(self, admin, articles, monkeypatch):
+        monkeypatch.setattr(inspection, "PER_PAGE", 2)
+        page = admin.get(at(articles[2], "who_can_see"), {"p": "2"}).context["page"]
+        assert (page.number, len(page)) == (2, 1)
+
+    def test_why_somebody_sees(self, admin, cast, articles):
+        article = articles[2]
+        answer = admin.get(at(article, "explain"))
+        names = ("title", "explanation", "others")
+        assert self.context(answer, *names) == ["Who sees “Acme”, and why", None, {}]
+        assert not answer.context["form"].is_bound
+        asked = {"person": "maria@example.com"}
+        others = admin.get(at(article, "explain"), asked).context["others"]
+        assert {
+            Segment.objects.get(pk=pk).name: (
+                each["people"],
+                sorted(use.words for use in each["uses"]),
+            )
+            for pk, each in others.items()
+        } == {"Customers of Acme": (2, ["article", "section"]), "Returns team": (1, ["article"])}
+
+    def test_what_somebody_can_see(self, admin, cast, articles):
+        dan = cast["dan"]
+        answer = admin.get(at(dan, "can_see"))
+        assert self.context(answer, "title", "thing", "back", "kind", "csv", "username") == [
+            "What Dan can see",
+            dan,
+            at(dan, "change"),
+            "helpcenter.article",
+            at(dan, "can_see_csv"),
+            "dan@example.com",
+        ]
+        assert answer.context["kinds"][0] == ("helpcenter.article", "articles")
+        assert answer.context["explain"] == "admin:helpcenter_article_explain"
+        other = admin.get(at(dan, "can_see"), {"kind": "helpcenter.section"})
+        assert other.context["kind"] == "helpcenter.section"
+
+    def test_the_file_of_what_somebody_can_see(self, admin, cast, articles):
+        dan = cast["dan"]
+        answer = admin.get(at(dan, "can_see_csv"), {"q": "publ"})
+        assert lines(answer) == [["Id", "article"], [str(articles[0].pk), "Public"]]
+        name = f'attachment; filename="visible-to-{dan.pk}.csv"'
+        assert answer.headers["Content-Disposition"] == name
+
+    @pytest.mark.parametrize(
+        ("model", "pages"),
+        [
+            (Article, ["who-can-see", "who-can-see-csv", "explain"]),
+            (User, ["can-see", "can-see-csv", "go-back"]),
+        ],
+    )
+    def test_where_the_pages_are(self, model, pages):
+        """The addresses, and the views behind Django's check of who is on the staff."""
+        options = model._meta
+        views = {"explain": "explain_view"}
+        found = [
+            (str(each.pattern), each.name, each.callback.__wrapped__.__name__)
+            for each in site._registry[model].get_urls()
+            if str(each.pattern).split("/")[1:2] in [[page] for page in pages]
+        ]
+        names = [page.replace("-", "_") for page in pages]
+        assert found == [
+            (
+                f"<path:object_id>/{page}/",
+                f"{options.app_label}_{options.model_name}_{name}",
+                views.get(name, name),
+            )
+            for page, name in zip(pages, names, strict=True)
+        ]
