@@ -6,6 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organization, OrganizationDomain, Tag, User
+from segments import history_pages
 from segments.history import acting_as
 from segments.models import Audience, Change
 from segments.recollection import moments_of
@@ -20,6 +21,13 @@ pytestmark = pytest.mark.django_db
 def of(thing, page):
     options = thing._meta
     return reverse(f"admin:{options.app_label}_{options.model_name}_{page}", args=[thing.pk])
+
+
+def test_a_number_is_one_that_the_database_can_have():
+    assert history_pages.number_in("9" * 18) == 10**18 - 1
+    assert [history_pages.number_in(text) for text in ("9" * 19, "x", "", "-1", "\u0663")] == [
+        None
+    ] * 5
 
 
 class TestAudiences:
@@ -42,6 +50,14 @@ class TestAudiences:
         answer = admin.get(of(article, "history"), {"a": new, "b": beginning})
         assert answer.context["compared"] == [("Who may see it", "Everyone", "Nobody")]
         assert admin.get(of(article, "history"), {"a": "x", "b": "9" * 40}).status_code == 200
+        answer = admin.get(of(article, "history"), {"a": new})
+        assert [answer.context[name] for name in ("b", "compared")] == [None, None]
+        assert answer.context["a"].pk == new
+
+    def test_long_histories_have_pages(self, admin, article, monkeypatch):
+        monkeypatch.setattr(history_pages, "PER_PAGE", 2)
+        page = admin.get(of(article, "history"), {"page": "2"}).context["moments"]
+        assert [moment.pk for moment in page] == [moments_of(article)[-1].pk]
 
     def test_going_back_fills_the_form_and_asks(self, admin, article, segment_of):
         rows = admin.get(of(article, "history")).context["rows"]

@@ -36,8 +36,16 @@ def test_a_draft_is_for_those_who_take_care_of_it(article):
 def test_an_archived_article_is_for_nobody(article):
     article.archive()
     found = reach_of(article)
-    assert not found.is_public
+    assert found.is_public is False
     assert not [*found.members, *found.admins, *found.editors]
+
+
+def test_nobody_is_no_editor(article):
+    for name in ("edit", "publish"):
+        setattr(article.permission_group, name, Audience.nobody())
+    article.permission_group.save()
+    found = reach_of(article)
+    assert (names(found.editors), names(found.members)) == (set(), {"Maria", "Nadia"})
 
 
 def test_everyone_names_no_editor(article):

@@ -518,3 +518,46 @@ def test_migrations_run_without_triggers_and_catch_up_afterwards():
     assert not Article._base_manager.get(pk=article.pk).published
     assert search.search(ArticleTranslation._base_manager.all(), "afterwards").count() == 1
     assert search.search(ArticleTranslation._base_manager.all(), "before").count() == 0
+
+
+def by_place(found):
+    return {(each.table, each.event): each for each in found}
+
+
+def test_a_token_is_renewed_by_whatever_rules_are_made_from():
+    found = by_place(triggers.token_triggers())
+    rules = ["segments_segment", "segments_audience", "segments_audiencesegment"]
+    values = ["accounts_organization", "accounts_agentgroup", "accounts_tag"]
+    assert found.keys() == {
+        *((table, event) for table in rules for event in triggers.TRANSITION_TABLES),
+        *((table, event) for table in values for event in ("DELETE", "TRUNCATE", "UPDATE")),
+    }
+    on_sqlite = "UPDATE segments_token SET value = lower(hex(randomblob(16)))"
+    on_postgresql = "UPDATE segments_token SET value = gen_random_uuid()::text"
+    for (table, event), trigger in found.items():
+        column = "name" if table == "accounts_tag" else "id"
+        is_renaming = table in values and event == "UPDATE"
+        old, new = (f'SELECT "{column}" FROM {rows}' for rows in ("old_rows", "new_rows"))
+        where = f" WHERE EXISTS ({old} EXCEPT {new})" if is_renaming else ""
+        assert trigger.postgresql == on_postgresql + where
+        assert trigger.sqlite == ("" if event == "TRUNCATE" else on_sqlite)
+        when = f'OLD."{column}" IS NOT NEW."{column}"' if is_renaming else ""
+        assert trigger.when == when
+
+
+@pytest.mark.parametrize(
+    ("when", "words"), [("OLD.x IS NOT NEW.x", "WHEN OLD.x IS NOT NEW.x "), ("", "")]
+)
+def test_how_a_trigger_is_created(when, words):
+    trigger = triggers.Trigger("a_table", "UPDATE", "SELECT 1", "SELECT 2", when)
+    name = trigger.name
+    assert trigger.create("sqlite") == [
+        f'CREATE TRIGGER {name} AFTER UPDATE ON "a_table" FOR EACH ROW {words}BEGIN SELECT 1; END'
+    ]
+    assert trigger.create("postgresql") == [
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN SELECT 2; RETURN NULL; END$$",
+        f'CREATE OR REPLACE TRIGGER {name} AFTER UPDATE ON "a_table" '
+        "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
+    ]
