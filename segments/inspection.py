@@ -328,8 +328,7 @@ class PersonAccess(Inspects):
     def go_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Make the person again what they were at a moment, after the impact was seen."""
         person = self.inspected(request, object_id)
-        if request.method != "POST":
-            raise Http404
+        # Of what is sent only: an address that is followed names no moment, and is not found.
         since = moments_since(person, request.POST.get("moment", ""))
         history = self.address_of("history", person)
         was = Was(person)

@@ -186,7 +186,7 @@ class Segment(models.Model):
         if self.is_placeholder:
             return Q(pk__in=[])
         if self.user_type == self.SIGNED_IN_USERS:
-            return ~Q(pk__in=[])
+            return Q()
         staff = Q(pk__in=attributes.staff().values("pk"))
         return {self.STAFF: staff, self.END_USERS: ~staff}.get(self.user_type, Q(pk__in=[]))
 

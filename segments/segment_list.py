@@ -18,7 +18,6 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from .models import (
-    Audience,
     AudienceSegment,
     Change,
     InheritsAudience,
@@ -92,10 +91,9 @@ class SegmentList:
 
     def __init__(self, request: HttpRequest) -> None:
         self.form = ListForm(request.GET)
-        asked = self.form.cleaned_data if self.form.is_valid() else {}
         self.is_valid = self.form.is_valid()
-        self.asked = asked
-        self.sort = asked.get("sort") or "name"
+        self.asked = self.form.cleaned_data
+        self.sort = self.asked.get("sort") or "name"
         self.number = request.GET.get("p")
         self.deadline = time.monotonic() + PATIENCE_OF_A_PAGE
         self.uncounted = 0
@@ -122,17 +120,19 @@ class SegmentList:
         return rows
 
     def _found(self) -> QuerySet[Segment]:
-        found = Segment.objects.assignable() if self.is_valid else Segment.objects.none()
-        words = self.asked.get("q", "").split()
+        if not self.is_valid:
+            return Segment.objects.none()
+        found = Segment.objects.assignable()
+        words = self.asked["q"].split()
         # Their names are translated, so the database does not know what they are called here.
         built_in = Segment.objects.exclude(built_in=None) if words else []
         for word in words:
             called = [each.pk for each in built_in if word.casefold() in str(each).casefold()]
             stored = Q(name__icontains=word, built_in=None) | Q(description__icontains=word)
             found = found.filter(stored | Q(pk__in=called))
-        if self.asked.get("user_type"):
+        if self.asked["user_type"]:
             found = found.filter(user_type=self.asked["user_type"])
-        state = self.asked.get("state")
+        state = self.asked["state"]
         if state == "built_in":
             found = found.exclude(built_in=None)
         if state == "unused":
@@ -218,12 +218,8 @@ def used_segments() -> set[Any]:
     for each in audience_fields():
         audiences = each.model._base_manager.order_by().values_list(f"{each.name}_id").distinct()
         used |= {pk for (pk,) in audiences}
-    links = AudienceSegment.objects.exclude(audience__in=[Audience.NOBODY, Audience.EVERYONE])
-    return {
-        segment
-        for audience, segment in links.values_list("audience", "segment")
-        if audience in used
-    }
+    links = AudienceSegment.objects.values_list("audience", "segment")
+    return {segment for audience, segment in links if audience in used}
 
 
 def broken(segments: Iterable[Segment]) -> set[Any]:

@@ -13,10 +13,19 @@ from django.utils.timezone import localtime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.models import Organization, User
+from accounts.models import Organization, Tag, User
 from segments.history import acting_as
 from segments.models import Audience, Change, Segment, SegmentPerson
-from segments.recollection import history_of, moments_of, state_of
+from segments.recollection import (
+    State,
+    changes_in_words,
+    compared,
+    differences,
+    history_of,
+    in_words,
+    moments_of,
+    state_of,
+)
 from tests.factories_content import ArticleFactory
 from tests.factories_people import PersonFactory
 from tests.segments.test_segment_admin import address, form_of, hidden_fields
@@ -94,6 +103,121 @@ def test_audiences_are_said_in_words(cast, segment_of):
     article.save()
     said = history_of(article)[0]
     assert (said.field, said.before, said.after) == ("Who may see it", "Nobody", "Premium")
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "after", "said"),
+    [
+        ("name", "A", "B", ("Name", "A", "B")),
+        ("description", "", "x", ("Description", "–", "x")),
+        ("user_type", "staff", "robots", ("Base type", "Staff", "robots")),
+        ("conditions", "[]", "no JSON", ("Conditions", "none", "none")),
+        ("people", "included 7", "dreamed 7", ("People", "always in: {gone}", "dreamed: {gone}")),
+        ("people", None, "excluded {dan}", ("People", "–", "never in: Dan")),
+        ("audience", "1", "999", ("Who may see it", "Nobody", "an audience that is gone")),
+        ("audience", "2", "x", ("Who may see it", "Everyone", "x")),
+        ("edit", "1", "2", ("May edit", "Nobody", "Everyone")),
+        ("is_active", "1", "0", ("Active", "1", "0")),
+        ("hat", "blue", None, ("Hat", "blue", "–")),
+    ],
+)
+def test_each_kind_of_change_is_said(cast, field, before, after, said):
+    words = {"dan": cast["dan"].pk, "gone": "somebody who was erased"}
+    fill = lambda text: text and text.format(**words)  # noqa: E731
+    (found,) = in_words([Change(field=field, before=fill(before), after=fill(after))])
+    assert (found.field, found.before, found.after) == tuple(map(fill, said))
+
+
+@pytest.mark.parametrize(
+    ("actor", "who"),
+    [
+        (None, "unknown"),
+        ("", "unknown"),
+        ("import", "import"),
+        ("999", "somebody who was erased"),
+        ("{ada}", "Ada"),
+    ],
+)
+def test_who_it_was_is_said(cast, actor, who):
+    actor = actor and actor.format(ada=cast["ada"].pk)
+    (said,) = in_words([Change(field="name", actor=actor, at=SOON)])
+    assert (said.who, said.at) == (who, SOON)
+
+
+def test_what_people_are_linked_to_is_said_by_name(cast):
+    """Each by what it was called, whichever of many; and what raw SQL wrote as it stands there."""
+    acme, globex = (Organization.objects.get(name=name) for name in ("Acme", "Globex"))
+    tag = Tag.objects.get(name="premium")
+    changes = [
+        ("accounts.user", "organization", str(acme.pk), "x"),
+        ("accounts.user", "organization", str(globex.pk), "12"),
+        ("accounts.user", "tag", str(tag.pk), None),
+        ("accounts.user", "role", "agent", "boss"),
+        ("accounts.user", "language", "fr", "de"),
+        ("accounts.tag", "tag", "gold", "silver"),
+    ]
+    said = in_words(
+        [Change(model=model, field=field, before=b, after=a) for model, field, b, a in changes]
+    )
+    assert [(each.before, each.after) for each in said] == [
+        ("Acme", "x"),
+        ("Globex", "12"),
+        ("premium", "–"),
+        ("Agent", "boss"),
+        ("French", "German"),
+        ("gold", "silver"),
+    ]
+
+
+def test_audiences_are_named_without_a_query_for_each(segment_of, django_assert_num_queries):
+    audiences = [Audience.of(segment_of[name]) for name in ("premium", "french", "acme")]
+    changes = [Change(field="audience", after=str(audience.pk)) for audience in audiences]
+    with django_assert_num_queries(2):  # the audiences, and their segments
+        said = [each.after for each in in_words(changes)]
+    assert said == ["Premium", "French", "Customers of Acme"]
+
+
+def test_two_states_differ_in_words(cast, segment_of):
+    dan, maria = str(cast["dan"].pk), str(cast["maria"].pk)
+    one = State("A", "", "staff", [], {(dan, "included"): None})
+    other = State(
+        "B", "x", "robots", CONDITIONS[1], {(dan, "included"): SOON, (maria, "odd"): None}
+    )
+    date = date_format(localtime(SOON), "DATETIME_FORMAT")
+    assert differences(one, other) == [
+        ("Name", "A", "B"),
+        ("Description", "", "x"),
+        ("Base type", "Staff", "robots"),
+        ("Conditions", "none", "tagged premium"),
+        ("People", "always in: Dan", f"always in: Dan until {date}; odd: Maria"),
+    ]
+    assert differences(one, one) == []
+
+
+def test_a_segment_is_what_it_is_now(cast, segment_of):
+    segment = segment_of["premium"]
+    segment.exclude(cast["dan"], until=SOON)
+    people = {(str(cast["dan"].pk), "excluded"): SOON}
+    expected = State("Premium", "", "signed_in_users", CONDITIONS[1], people)
+    assert state_of(segment) == expected
+
+
+def test_moments_are_told_apart_by_when_and_who(cast):
+    """What one person changed at once is one moment; before all of them there was another."""
+    dan = cast["dan"]
+    with acting_as("one"):
+        User.objects.filter(pk=dan.pk).update(role="agent", language="fr")
+    with acting_as("other"):
+        User.objects.filter(pk=dan.pk).update(role="end_user")
+    other, one, *_creation, first = moments_of(dan)
+    assert (other.who, one.who) == ("other", "one")
+    assert {*one.words} == {("Role", "End user", "Agent"), ("Language", "–", "French")}
+    assert one.at == Change.objects.get(pk=one.pk).at
+    assert (first.pk, first.at, first.who, first.words) == (0, None, "", [])
+    changes = [change for moment in (other, one) for change in moment.changes]
+    assert changes_in_words(dan, changes) == [("Language", "–", "French")]
+    assert compared(dan, moments_of(dan), one, other) == [("Role", "Agent", "End user")]
+    assert compared(dan, moments_of(dan), other, one) == [("Role", "End user", "Agent")]
 
 
 def test_attributes_of_people_are_said_in_words(cast):
