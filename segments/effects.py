@@ -571,7 +571,7 @@ def _at_places(model: Any, name: str, groups: Places, wanted: set[Group]) -> Q:
 
 
 def _among(column: str, ids: list[Any]) -> Q:
-    return Q(Among(column, ids)) if ids else Q(pk__in=[])
+    return Q(Among(column, ids))
 
 
 def _by_audience(groups: Places, wanted: set[Group]) -> dict[int, list[tuple[Any, ...]]]:

@@ -77,7 +77,7 @@ def _draft(segment: Segment, user_type: str, conditions: Any) -> Segment:
         return draft
     if segment.built_in:
         raise ValidationError(_("Built-in segments cannot be changed."))
-    draft.clean_fields(exclude=["id", "name", "conditions"])
+    draft.clean_fields(exclude=["name"])
     try:
         draft.conditions = clean_conditions(draft.conditions, user_type)
     except ValidationError as error:
@@ -90,7 +90,7 @@ def _listed(ids: Iterable[Any] | None) -> list[Any] | None:
 
 
 def _named(draft: Segment, kind: str, ids: list[Any] | None) -> Q:
-    return draft.named(kind) if ids is None else Q(Among("pk", ids)) if ids else Q(pk__in=[])
+    return draft.named(kind) if ids is None else Q(Among("pk", ids))
 
 
 def content_of(segment: Segment, model: Any) -> QuerySet[Any]:
@@ -130,7 +130,7 @@ def _and_inside(model: Any, nested_by: str, found: Q, using: str | None, prefix:
     level = set(rows.filter(found).values_list("pk", flat=True))
     restricted = set(level)
     for _step in range(model.audience_depth - 1):
-        inside = rows.filter(Q(Among(nested_by, sorted(level))) if level else Q(pk__in=[]))
+        inside = rows.filter(Among(nested_by, sorted(level)))
         level = set(inside.values_list("pk", flat=True)) - restricted
         restricted |= level
     return Q(Among(f"{prefix}pk", sorted(restricted)))

@@ -69,8 +69,7 @@ def effect_between(person: Any, was: Viewer, now: Viewer) -> Effect:
 
 
 def _rows(model: Any, pks: set[Any]) -> Any:
-    rows = model._base_manager
-    return rows.filter(Among("pk", sorted(pks))) if pks else rows.none()
+    return model._base_manager.filter(Among("pk", sorted(pks)))
 
 
 class ConcernsMore(Exception):  # noqa: N818  (no error: undo the change and begin again)

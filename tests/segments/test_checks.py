@@ -19,6 +19,7 @@ AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 
 def ids(messages):
+    assert all(isinstance(message.msg, str) for message in messages)
     return [message.id for message in messages]
 
 

@@ -259,6 +259,63 @@ def test_a_cycle_of_sections_ends(article):
     assert "its place is broken" in found.would_change[-1]
 
 
+def test_each_level_and_reason_is_a_plain_yes_or_no(article, partners):
+    maria, eve = PersonFactory(tags=["partner"]), PersonFactory(tags=["vip"])
+    for person, is_member in ((maria, True), (eve, False)):
+        level = explain(person, article).chain[-1]
+        (reason,) = level.segments
+        assert (level.admits, reason.is_member) == (is_member, is_member)
+        assert [each.holds for each in reason.conditions] == [is_member]
+    file = AttachmentFactory(article=article)
+    level = explain(maria, file).chain[-1]
+    assert (level.admits, level.words) == (True, "has no audience of its own")
+    hidden = ArticleFactory(audience=Audience.nobody())
+    level = explain(maria, hidden).chain[-1]
+    assert (level.admits, level.words, level.segments) == (False, "is for nobody", [])
+
+
+def test_what_would_open_it_is_said_line_by_line(article, partners):
+    """The levels in between admit her: only what does not is named."""
+    said = explain(PersonFactory(), article).would_change
+    assert said == ["article “Prices”: join “Partners” (tagged partner)."]
+    partners.include(maria := PersonFactory(tags=["partner"]))
+    partners.exclude(maria)
+    said = explain(maria, article).would_change
+    assert said == ["article “Prices”: join “Partners” (the person is always excluded)."]
+    hidden = ArticleFactory(audience=Audience.nobody(), title="Plans", section=article.section)
+    said = explain(PersonFactory(), hidden).would_change
+    assert said == ["article “Plans” must be given an audience."]
+
+
+def test_up_to_fifty_values_of_a_condition_are_named(article, partners):
+    tags = [TagFactory(name=f"tag{n:02}").name for n in range(40)]
+    Segment.objects.filter(pk=partners.pk).update(conditions=[condition("tag", "any", *tags)])
+    (reason,) = explain(PersonFactory(), article).chain[-1].segments
+    assert all(tag in reason.conditions[0].words for tag in tags)
+
+
+@pytest.mark.parametrize(
+    ("lookup", "value", "has"),
+    [
+        ("emailaddress__email", "maria@example.com", "maria@example.com (through {address})"),
+        ("organizations__tags__organizations__id", "Globex", "Globex (through gold)"),
+    ],
+)
+def test_a_value_comes_through_the_row_that_has_it(article, settings, lookup, value, has):
+    """However far away: the row is the last one before the value, and not the first."""
+    pks = {n: OrganizationFactory(name=n, tags=["gold"]).pk for n in ("Acme", "Globex")}
+    maria = PersonFactory(email="maria@example.com", verified=True, organizations=["Acme"])
+    settings.SEGMENTS = settings.SEGMENTS | {"ATTRIBUTES": {"fact": [lookup]}}
+    named = Segment.objects.create(name="Named")
+    conditions = [condition("fact", "any", pks.get(value, value))]
+    Segment.objects.filter(pk=named.pk).update(conditions=conditions)
+    article.audience = Audience.of(named)
+    article.save()
+    (reason,) = explain(maria, article).chain[-1].segments
+    address = maria.emailaddress_set.get()
+    assert has.format(address=address) in reason.conditions[0].has
+
+
 class TestCommand:
     def run(self, *arguments):
         output = StringIO()

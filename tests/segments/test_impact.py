@@ -75,6 +75,39 @@ def test_a_new_segment_has_nobody_before(cast, segment_of):
     assert names(impact.gains) == ["aki", "edda", "pia"]
 
 
+def test_whoever_a_new_segment_would_have_joins(cast, segment_of):
+    draft = Segment(name="New", conditions=segment_of["premium"].conditions)
+    impact = impact_of(draft)
+    assert names(impact.before) == names(impact.loses) == []
+    assert names(impact.gains) == ["nadia", "omar"]
+
+
+def test_a_built_in_segment_stays_what_it_is(cast):
+    segment = Segment.objects.get(built_in="staff")
+    impact = impact_of(segment)
+    assert names(impact.after) == names(impact.before) == ["ada", "aki", "edda", "lena", "pia"]
+    for change in ({"conditions": []}, {"included": [cast["dan"].pk]}):
+        with pytest.raises(ValidationError, match="Built-in segments cannot be changed"):
+            impact_of(segment, **change)
+
+
+def test_what_lies_as_deep_as_can_be_is_content_of_a_segment(segment_of):
+    section = top = SectionFactory(audience=Audience.of(segment_of["acme"]))
+    sections = [section]
+    for _depth in range(4):
+        everyone = Audience.everyone()
+        section = SectionFactory(category=top.category, parent=section, audience=everyone)
+        sections.append(section)
+    article = ArticleFactory(section=section, audience=Audience.everyone())
+    assert {*content_of(segment_of["acme"], Section)} == {*sections}
+    assert {*content_of(segment_of["acme"], Article)} == {article}
+
+
+def test_a_base_type_that_there_is_not_is_named(segment_of):
+    with pytest.raises(ValidationError, match="“?'?robots'?”? is not a valid choice"):
+        impact_of(segment_of["premium"], user_type="robots")
+
+
 def test_a_draft_is_validated(cast, segment_of):
     with pytest.raises(ValidationError, match="conditions"):
         impact_of(segment_of["acme"], conditions=[{"attribute": "age"}])

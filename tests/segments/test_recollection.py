@@ -220,6 +220,18 @@ def test_moments_are_told_apart_by_when_and_who(cast):
     assert compared(dan, moments_of(dan), other, one) == [("Role", "End user", "Agent")]
 
 
+def test_more_may_go_than_comes(cast):
+    tags = [Tag.objects.create(name=name) for name in "abc"]
+    cast["dan"].tags.add(*tags[:2])
+    newest = Change.objects.of(cast["dan"]).first().pk
+    cast["dan"].tags.set(tags[2:])
+    changes = Change.objects.of(cast["dan"]).filter(pk__gt=newest)
+    assert changes_in_words(cast["dan"], changes) == [("Tag", "a, b", "c")]
+    cast["dan"].tags.set(tags[:2])
+    changes = Change.objects.of(cast["dan"]).filter(pk__gt=changes[0].pk)
+    assert changes_in_words(cast["dan"], changes) == [("Tag", "c", "a, b")]
+
+
 def test_attributes_of_people_are_said_in_words(cast):
     with acting_as(str(cast["ada"].pk)):
         cast["dan"].role = "agent"
