@@ -157,7 +157,7 @@ def _value(name: str, text: str | None) -> Any:
     if name != "conditions":
         return text or ""
     try:
-        return json.loads(text or "[]")
+        return json.loads(text or "")
     except ValueError:
         return []
 
@@ -166,7 +166,7 @@ def _named(text: str) -> tuple[str, str, Any]:
     """(person's id, kind, until) of what the triggers wrote about a named person."""
     words, _until, until = text.partition(" until ")
     kind, _space, user = words.partition(" ")
-    moment = parse_datetime(until) if until else None
+    moment = parse_datetime(until)
     if moment is not None and moment.tzinfo is None:
         # SQLite writes UTC without saying so.
         moment = parse_datetime(f"{until}+00:00")

@@ -1,17 +1,20 @@
 """`visible_to`: who must be named, how it chains, what it costs."""
 
+import json
+import uuid
+
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection
+from django.db import connection, models
 from django.db.models import Count
 from django.test import RequestFactory
-from django.test.utils import CaptureQueriesContext
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models import User
-from helpcenter.models import Article, Attachment, Category, Section
+from helpcenter.models import Article, Attachment, Category, Section, Subscription
 from segments.models import Audience, Segment
-from segments.querysets import Among
+from segments.querysets import Among, _reachable, visible_ids
 from segments.ruleset import viewer_for
 from tests.factories_content import ArticleFactory, SectionFactory
 from tests.factories_people import PersonFactory, TagFactory
@@ -110,6 +113,70 @@ def test_ids_that_are_no_integers_are_parameters():
     with CaptureQueriesContext(connection) as queries:
         list(Segment.objects.filter(Among("pk", [True, 1])))
     assert len(queries) == 1
+
+
+@isolate_apps("helpcenter")
+def test_how_ids_are_written(django_assert_num_queries):
+    """Integers, which can do no harm, into the statement; of anything else one parameter."""
+
+    class Thing(models.Model):  # noqa: DJ008
+        uuid = models.UUIDField()
+
+        class Meta:
+            app_label = "helpcenter"
+            managed = False
+
+    def compiled(rows):
+        sql, params = rows.query.get_compiler("default").as_sql()
+        return sql.partition(" WHERE ")[2], params
+
+    sql, params = compiled(Section.objects.order_by().filter(Among("pk", [7, 8])))
+    a, b = uuid.uuid4(), uuid.uuid4()
+    found, others = compiled(Thing.objects.filter(Among("uuid", [a, b])))
+    if connection.vendor == "postgresql":
+        assert (sql, params) == ('"helpcenter_section"."id" = ANY(%s::bigint[])', ("{7,8}",))
+        assert (found, others) == ('"helpcenter_thing"."uuid" = ANY(%s)', ([a, b],))
+    else:
+        assert (sql, params) == ('+"helpcenter_section"."id" IN (7,8)', ())
+        expected = '"helpcenter_thing"."uuid" IN (SELECT value FROM json_each(%s))'
+        assert (found, others) == (expected, (json.dumps([a.hex, b.hex]),))
+    with django_assert_num_queries(0):
+        assert [*Section.objects.filter(Among("pk", []))] == []
+
+
+def test_every_parent_must_be_visible(monkeypatch):
+    """Of what hangs from an article or from a section, and whichever is named first."""
+    dan, customers = PersonFactory(), Audience.of(Segment.objects.create(name="Customers"))
+    shown = ArticleFactory(audience=Audience.everyone())
+    hidden = ArticleFactory(audience=customers, section=shown.section)
+    aside = SectionFactory(audience=customers)
+    fields = {"user": dan, "locale": "en-us"}
+    for article, section in [(shown, None), (hidden, None), (None, shown.section), (None, aside)]:
+        Subscription.objects.create(article=article, section=section, **fields)
+    for parents in (["article", "section"], ["section", "article"]):
+        monkeypatch.setattr(Subscription, "audience_parents", parents)
+        seen = Subscription.objects.visible_to(dan)
+        assert {each.article or each.section for each in seen} == {shown, shown.section}
+    outer = SectionFactory(category__audience=customers)
+    inner = SectionFactory(category=outer.category, parent=outer)
+    ArticleFactory(section=inner, audience=Audience.everyone())
+    for parents in (["category", "parent"], ["parent", "category"]):
+        monkeypatch.setattr(Section, "audience_parents", parents)
+        assert {*visible_ids(Section, viewer_for(dan), "default")} == {shown.section_id}
+
+
+@pytest.mark.parametrize(
+    ("depth", "reached"), [(0, []), (1, [1]), (2, [1, 2, 3]), (3, [1, 2, 3, 4]), (9, [1, 2, 3, 4])]
+)
+def test_only_what_hangs_from_a_root_is_reached(depth, reached):
+    """Nothing in a cycle, nothing whose parent is missing, nothing too deep."""
+    rows = [(1, None), (2, 1), (3, 1), (4, 2), (5, 99), (6, 7), (7, 6)]
+    assert _reachable(rows, depth) == reached
+
+
+def test_placeholders_are_not_assignable():
+    marks = Segment.objects.assignable().values_list("built_in", flat=True)
+    assert {*marks} == {"signed_in_users", "staff"}
 
 
 def test_forty_thousand_audiences_admit(monkeypatch):

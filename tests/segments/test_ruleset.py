@@ -237,6 +237,28 @@ def test_rules_are_compiled_when_they_change_and_not_before(stored):
     assert current_ruleset("default") is current_ruleset("default")
 
 
+def test_a_value_that_comes_back_counts_again(stored):
+    """No trigger fires for it: the rules know which values they miss."""
+    TagFactory(name="lost")
+    named = [{"attribute": "tag", "operator": "any", "values": ["lost"]}]
+    segment = Segment.objects.create(name="Found", conditions=named)
+    Tag.objects.filter(name="lost")._raw_delete("default")
+    somebody = PersonFactory()
+    assert segment.pk not in viewer_for(somebody).segments
+    before = Token.objects.get().value
+    somebody.tags.add(TagFactory(name="lost"))
+    assert Token.objects.get().value == before
+    assert segment.pk in viewer_for(somebody).segments
+
+
+def test_built_in_segments_are_compiled_as_what_they_are(stored):
+    rules = current_ruleset("default").rules
+    found = {pk: (rules[pk].is_whole_type, rules[pk].is_placeholder) for pk in (1, 2, 3, 4)}
+    assert found == {1: (True, False), 2: (True, False), 3: (False, True), 4: (False, True)}
+    agent = PersonFactory(role="agent")
+    assert {1, 2} <= viewer_for(agent).segments
+
+
 @pytest.mark.parametrize("value", [None, ""])
 def test_without_a_token_nobody_sees_anything(stored, caplog, value):
     stored.include(maria := PersonFactory())
