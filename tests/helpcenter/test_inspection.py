@@ -293,6 +293,7 @@ class TestWords:
 
     def test_the_file_of_what_somebody_can_see(self, admin, cast, articles):
         dan = cast["dan"]
+        ArticleFactory(title="Other", audience=Audience.everyone())
         answer = admin.get(at(dan, "can_see_csv"), {"q": "publ"})
         assert lines(answer) == [["Id", "article"], [str(articles[0].pk), "Public"]]
         name = f'attachment; filename="visible-to-{dan.pk}.csv"'

@@ -6,6 +6,7 @@ shows that without the wall the same question finds what is hidden.
 
 import re
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -25,6 +26,7 @@ from helpcenter.models import (
     HelpCenter,
     Label,
     PermissionGroup,
+    Section,
     Subscription,
     Vote,
 )
@@ -637,3 +639,105 @@ def test_migrations_put_up_no_wall_that_nobody_asked_for(db):
     last = [each for each in apps.get_app_configs() if each.models_module][-1]
     restore(last, "default")
     assert not policies.is_installed(connection)
+
+
+def nested(depth, audience):
+    """So many sections, each in the one before; the model refuses more than five."""
+    everyone = Audience.everyone()
+    section = SectionFactory(audience=audience)
+    found = [section]
+    for _level in range(depth - 1):
+        below = SectionFactory(category=section.category, audience=everyone)
+        Section.objects.filter(pk=below.pk).update(parent=section)
+        found.append(section := below)
+    return found
+
+
+@only_postgresql
+def test_sections_are_seen_as_deep_as_the_rule_says(wall, cast, segment_of):
+    with lifted("default"):
+        open_ones, closed = nested(6, Audience.everyone()), nested(3, Audience.nobody())
+        inside = [
+            ArticleFactory(section=section, audience=Audience.everyone())
+            for section in (open_ones[4], open_ones[5], closed[2])
+        ]
+    with seen_by(cast["dan"]):
+        found = walls.rows_of(Section, Article)
+    assert found[Section] & {each.pk for each in open_ones} == {each.pk for each in open_ones[:5]}
+    assert not found[Section] & {each.pk for each in closed}
+    assert found[Article] & {each.pk for each in inside} == {inside[0].pk}
+
+
+@only_postgresql
+def test_what_is_outdated_is_replaced_and_all_of_it_is_taken_down(wall):
+    """Also where a model was that is protected no longer."""
+    old = f"{policies.PREFIX}old"
+    for table in ("helpcenter_article", "accounts_tag"):
+        execute(f"CREATE POLICY {old} ON {table} USING (false)")
+    execute("ALTER TABLE accounts_tag ENABLE ROW LEVEL SECURITY")
+    execute("DROP POLICY " + old + " ON helpcenter_article")
+    execute(f"CREATE POLICY {old}er ON helpcenter_article USING (false)")
+    policies.install(connection)
+    assert not {old, f"{old}er"} & policies.installed(connection).keys()
+    execute(f"CREATE POLICY {old} ON accounts_tag USING (false)")
+    policies.uninstall(connection)
+    assert policies.installed(connection) == {} and policies.functions(connection) == set()
+    secured = execute("SELECT relname FROM pg_class WHERE relrowsecurity OR relforcerowsecurity")
+    assert secured == []
+
+
+@only_postgresql
+def test_of_the_web_role_stays_nothing_that_was_not_granted(db):
+    execute("CREATE TABLE strangers (id int)")
+    execute(f"GRANT TRUNCATE ON helpcenter_article TO {walls.WEB}")
+    execute("CREATE SEQUENCE numbers OWNED BY helpcenter_label.id")
+    policies.grant(connection, walls.WEB)
+
+    def may(kind, what, right):
+        asked = f"SELECT has_{kind}_privilege('{walls.WEB}', '{what}', '{right}')"
+        return execute(asked)[0][0]
+
+    assert not may("table", "strangers", "SELECT")
+    assert not may("table", "helpcenter_article", "TRUNCATE")
+    assert may("table", "helpcenter_article", "DELETE")
+    assert execute(
+        "SELECT DISTINCT privilege_type FROM pg_namespace, aclexplode(nspacl) "
+        f"WHERE nspname = current_schema() AND grantee = '{walls.WEB}'::regrole"
+    ) == [("USAGE",)]
+
+
+@only_postgresql
+def test_what_is_published_is_compared_with_any_value(db):
+    published = {"parent": None, "position": 3, "created_at": None}
+    model = SimpleNamespace(_meta=Section._meta, audience_published=published)
+    assert [*policies.Policies(connection)._published(model)] == [
+        '"helpcenter_section"."parent_id" IS NULL',
+        '"helpcenter_section"."position" = 3',
+        '"helpcenter_section"."created_at" IS NULL',
+    ]
+
+
+def test_names_are_quoted_and_nothing_is_true():
+    assert policies._quoted('a"b') == '"a""b"'
+    assert policies._all([]) == "true"
+    assert policies._all(["a", "b"]) == "a AND b"
+
+
+def test_roles_are_named_without_their_quotation_marks():
+    class Cursor:
+        """As PostgreSQL writes roles whose names are no plain words."""
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def execute(self, *asked):
+            pass
+
+        def fetchall(self):
+            return [('"web role"',), ("plain",)]
+
+    found = policies.web_roles(SimpleNamespace(cursor=Cursor))
+    assert found == ["web role", "plain"]

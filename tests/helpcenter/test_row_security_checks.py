@@ -36,7 +36,7 @@ def found(role=walls.WEB):
         if role:
             execute(f"SET LOCAL ROLE {role}")
         messages = check_row_security(["default"])
-        assert all(message.hint for message in messages)
+        assert all(isinstance(message.msg, str) and message.hint for message in messages)
         transaction.set_rollback(True)
     return [message.id for message in messages]
 
@@ -133,6 +133,20 @@ def test_a_hole(wall, hole):
     statement, expected = HOLES[hole]
     execute(statement)
     assert found() == expected
+
+
+@only_postgresql
+@pytest.mark.parametrize("word", ["ENABLE", "FORCE"])
+def test_it_is_said_what_is_lacking_and_where(wall, word):
+    execute(HOLES[f"no {word}"][0])
+    (message,) = check_row_security(["default"])[:1]
+    assert message.msg == f"Row-level security lacks {word} on: helpcenter_comment."
+
+
+@only_postgresql
+def test_it_is_said_who_owns_the_tables(wall):
+    (message,) = check_row_security(["default"])
+    assert message.msg.startswith("The role helpcenter_test is, or can become, the owner")
 
 
 @only_postgresql

@@ -4,6 +4,7 @@ import pytest
 
 from segments.attributes import ALL, NONE, Person
 from segments.conditions import Condition
+from segments.crowd import Crowd
 from segments.ruleset import Rule, Ruleset
 
 
@@ -61,6 +62,14 @@ def test_whom_a_rule_admits(asked, who, admits):
     assert Ruleset([asked], []).segments_of(who) == ({7} if admits else set())
     gone = Person(1, is_active=False, values=who.values, included=who.included)
     assert asked.admits(gone) == NONE
+
+
+def test_of_many_those_are_admitted_for_whom_every_condition_holds():
+    crowd = Crowd()
+    crowd.add("has tag", "vip", [1, 2])
+    crowd.add("has language", "fr", [2, 3])
+    assert crowd.ids(rule(VIP, FRENCH).admits(crowd)) == [2]
+    assert crowd.ids(rule(FRENCH, VIP).admits(crowd)) == [2]
 
 
 def test_staff_are_found_though_they_have_no_organization():
