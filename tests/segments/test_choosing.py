@@ -6,9 +6,10 @@ from django.core.exceptions import ValidationError
 from django.test import RequestFactory
 
 from accounts.models import AgentGroup, Organization, Tag, User
-from helpcenter.models import ArticleTranslation
+from helpcenter.models import ArticleTranslation, Vote
 from segments import choosing
 from segments.attributes import Attribute, Lookup, attributes
+from tests.factories_content import ArticleFactory
 from tests.factories_people import OrganizationFactory, PersonFactory, TagFactory
 
 pytestmark = pytest.mark.django_db
@@ -81,7 +82,7 @@ def test_what_is_found_twice_is_there_once(request_of_admin):
     twice = PersonFactory(organizations=["Acme 0", "Acme 1"])
     once = PersonFactory(organizations=["Acme 1"])
     found = choosing.searched(User.objects.all(), "acme", request_of_admin, where)
-    assert [*found] == [twice, once]
+    assert [*found] == sorted([twice, once], key=lambda person: person.pk)
     assert [*choosing.searched(User.objects.all(), "", request_of_admin, where)] == [
         *User.objects.order_by("pk")
     ]
@@ -108,7 +109,14 @@ def test_without_a_list_the_beginning_of_any_column_counts(request_of_admin):
         PersonFactory(name="Kim", email="b@example.com"),
     )
     PersonFactory(name="Mikim", email="c@example.com")
-    assert [*choosing.searched(User.objects.all(), "ki", request_of_admin, where)] == [bo, kim]
+    found = choosing.searched(User.objects.all(), "ki", request_of_admin, where)
+    assert [*found] == sorted([bo, kim], key=lambda person: person.pk)
+
+
+def test_what_has_no_texts_is_found_by_none(request_of_admin):
+    Vote.objects.create(user=PersonFactory(), article=ArticleFactory(), value=1)
+    found = choosing.searched(Vote.objects.all(), "1", request_of_admin, admin.AdminSite())
+    assert not found.exists()
 
 
 def test_a_column_that_cannot_have_the_text_has_it_nowhere():

@@ -122,6 +122,10 @@ def test_content_of_a_segment(cast, segment_of):
     ArticleFactory(audience=Audience.of(segment_of["french"]))
     assert set(content_of(segment_of["acme"], Article)) == {inside, own}
     assert set(content_of(segment_of["acme"], Section)) == {outer, inner}
+    # By what is above it, and by itself where what is above is for others.
+    shelf = SectionFactory(audience=acme, category__audience=Audience.of(segment_of["french"]))
+    assert set(content_of(segment_of["acme"], Section)) == {outer, inner, shelf}
+    assert set(content_of(segment_of["french"], Section)) == {shelf}
     file = AttachmentFactory(article=own)
     AttachmentFactory()
     assert set(content_of(segment_of["acme"], Attachment)) == {file}

@@ -8,7 +8,7 @@ from django.db.models import ProtectedError, Q
 from django.db.models.deletion import Collector
 
 from accounts.models import Organization, User
-from helpcenter.models import Section
+from helpcenter.models import Article, Section
 from segments.models import (
     Audience,
     Change,
@@ -17,6 +17,7 @@ from segments.models import (
     describe_uses,
     read_together,
 )
+from segments.moving import move_all
 from tests.factories_content import ArticleFactory, SectionFactory
 from tests.factories_people import TagFactory
 from tests.segments.conftest import tags_any
@@ -125,6 +126,17 @@ def test_a_segment_in_use_says_of_what():
         "The segment is in use and cannot be deleted: article “Prices”.",
         {article},
     )
+
+
+def test_audiences_are_moved_with_their_segments_read_at_once(
+    segment_of, django_assert_num_queries
+):
+    for name in ("premium", "french"):
+        ArticleFactory(audience=Audience.of(segment_of[name]))
+    nobody = frozenset()
+    # A savepoint and its end, the audiences, their segments; for each nobody's, and an UPDATE.
+    with django_assert_num_queries(8):
+        assert move_all(Article.objects.all(), lambda _old: nobody) == 2
 
 
 def test_changes_are_of_one_object_of_one_kind():

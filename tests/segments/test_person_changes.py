@@ -32,8 +32,10 @@ def test_a_trial_compares_the_same_people(cast, segment_of):
     premium = Tag.objects.get(name="premium")
     people = User.objects.filter(pk__in=[cast[name].pk for name in ("nadia", "maria", "dan")])
     trial = Trial()
-    trial.begin(people.order_by("-pk"))
+    # Somebody is known already: the same place is another one's in a crowd of its own.
+    trial.begin(people, User.objects.filter(name__in=["Aki", "Lena", "Omar"]))
     cast["dan"].tags.add(premium)
+    trial.people = dict.fromkeys([cast["dan"].pk, *sorted(trial.people, reverse=True)]).keys()
     effect = trial.end(people)
     assert ([*effect.gainers], [*effect.losers]) == ([cast["dan"]], [])
 
