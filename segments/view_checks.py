@@ -76,7 +76,8 @@ def _check_filters(view: Any, backends: Iterable[Any]) -> Iterator[CheckMessage]
         fields = "__all__" if meta.fields is None and meta.model else meta.fields or ()
         for name, each in filterset.base_filters.items():
             choices = each.extra.get("queryset")
-            if not callable(choices) and _is_restricted(getattr(choices, "model", None)):
+            # A function of the request has no model: it says itself what is offered.
+            if _is_restricted(getattr(choices, "model", None)):
                 words = f"{view.__name__}: the filter {name!r} offers hidden objects."
                 hint = "Give it a function of the request that calls visible_to()."
                 yield Error(words, hint=hint, obj=view, id="segments.E019")
