@@ -3,7 +3,7 @@
 import pytest
 
 from helpcenter.models import Article, PermissionGroup
-from segments.models import Audience
+from segments.models import Audience, AudienceSegment
 from segments.reach import reach_of
 from tests.factories_content import ArticleFactory, AttachmentFactory
 
@@ -38,6 +38,13 @@ def test_an_archived_article_is_for_nobody(article):
     found = reach_of(article)
     assert found.is_public is False
     assert not [*found.members, *found.admins, *found.editors]
+
+
+def test_an_audience_that_lost_its_segments_admits_nobody(article):
+    """By raw SQL: no condition is left, which is not everybody."""
+    AudienceSegment.objects.all()._raw_delete("default")
+    found = reach_of(article)
+    assert (found.is_public, names(found.members), names(found.editors)) == (False, set(), set())
 
 
 def test_nobody_is_no_editor(article):

@@ -316,6 +316,14 @@ def test_a_value_comes_through_the_row_that_has_it(article, settings, lookup, va
     assert has.format(address=address) in reason.conditions[0].has
 
 
+def test_a_value_of_the_person_comes_through_nothing(article):
+    french = Segment.objects.create(name="French", conditions=[condition("language", "any", "fr")])
+    article.audience = Audience.of(french)
+    article.save()
+    (reason,) = explain(PersonFactory(language="fr"), article).chain[-1].segments
+    assert reason.conditions[0].has == ["French"]
+
+
 class TestCommand:
     def run(self, *arguments):
         output = StringIO()

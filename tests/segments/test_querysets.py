@@ -12,11 +12,18 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models import User
-from helpcenter.models import Article, Attachment, Category, Section, Subscription
+from helpcenter.models import (
+    Article,
+    Attachment,
+    Category,
+    PermissionGroup,
+    Section,
+    Subscription,
+)
 from segments.models import Audience, Segment
-from segments.querysets import Among, _reachable, visible_ids
+from segments.querysets import Among, RestrictedQuerySet, _reachable, visible_ids
 from segments.ruleset import viewer_for
-from tests.factories_content import ArticleFactory, SectionFactory
+from tests.factories_content import ArticleFactory, AttachmentFactory, SectionFactory
 from tests.factories_people import PersonFactory, TagFactory
 
 pytestmark = pytest.mark.django_db
@@ -163,6 +170,25 @@ def test_every_parent_must_be_visible(monkeypatch):
     for parents in (["category", "parent"], ["parent", "category"]):
         monkeypatch.setattr(Section, "audience_parents", parents)
         assert {*visible_ids(Section, viewer_for(dan), "default")} == {shown.section_id}
+
+
+def test_what_lies_in_something_hidden_is_hidden():
+    """The plugin's own queryset: the site's also hides sections without articles."""
+    dan = PersonFactory()
+    outer = SectionFactory(audience=Audience.nobody())
+    inner = SectionFactory(category=outer.category, parent=outer)
+    beside = SectionFactory(category=outer.category)
+    assert [*RestrictedQuerySet(Section).visible_to(dan)] == [beside]
+    Section.objects.filter(pk=outer.pk).update(audience=Audience.everyone())
+    assert {*RestrictedQuerySet(Section).visible_to(dan)} == {outer, inner, beside}
+
+
+def test_the_files_of_a_draft_are_for_those_who_may_edit_it(cast, segment_of):
+    editors = PermissionGroup.objects.create(name="G", edit=Audience.of(segment_of["editors"]))
+    draft = ArticleFactory(draft=True, audience=Audience.everyone(), permission_group=editors)
+    file = AttachmentFactory(article=draft)
+    sees = {name for name, person in cast.items() if file.is_visible_to(person)}
+    assert sees == {"edda", "ada"}
 
 
 @pytest.mark.parametrize(

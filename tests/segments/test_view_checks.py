@@ -79,14 +79,13 @@ urlpatterns = []
 
 @pytest.fixture
 def found(settings, monkeypatch):
-    """View classes or instances of `as_view()` -> the ids of the messages about them."""
+    """A view class, and what it is given -> the ids of the messages about them."""
     settings.ROOT_URLCONF = __name__
 
     def ids(view, url_class="filtered", action="list", **attributes):
-        base = view if isinstance(view, type) else ListAPIView
         attributes = {"queryset": Article.objects.all(), "serializer_class": Plain} | attributes
-        callback = type("Planted", (base,), attributes).as_view(
-            **({"actions": {"get": action}} if issubclass(base, ModelViewSet) else {})
+        callback = type("Planted", (view,), attributes).as_view(
+            **({"actions": {"get": action}} if issubclass(view, ModelViewSet) else {})
         )
         clear_url_caches()
         monkeypatch.setattr(f"{__name__}.urlpatterns", [path("planted", callback, name="planted")])
@@ -177,10 +176,21 @@ def test_what_lists_nothing_needs_no_order(found, view, action, expected):
     assert found(view, action=action, **unordered) == expected
 
 
-@pytest.mark.parametrize("serializer", [Open, Nested, Several])
-def test_relations_accept_only_what_the_viewer_may_see(found, serializer):
+@pytest.mark.parametrize(
+    ("serializer", "where"),
+    [(Open, "article"), (Nested, "votes.article"), (Several, "articles")],
+)
+def test_relations_accept_only_what_the_viewer_may_see(found, serializer, where):
     given = {"filter_backends": FILTER, "serializer_class": serializer}
     assert found(ListAPIView, **given) == ["segments.E019"]
+    assert [*view_checks._open_relations(serializer())] == [(where, Article)]
+
+
+def test_what_has_no_fields_and_no_filters_is_still_looked_at(found):
+    """A plain view and a serializer of its own making: nothing to name, and nothing that breaks."""
+    raw = type("Raw", (serializers.BaseSerializer,), {})
+    assert found(ListAPIView, filter_backends=FILTER, serializer_class=raw) == []
+    assert found(APIView) == ["segments.E016"]
 
 
 def test_the_field_of_the_plugin_is_accepted(found):
