@@ -170,6 +170,8 @@ def test_made_up_people_have_what_comes_with_their_values(settings):
     def values_of(**values):
         return made_up(values, "default", is_active=True, is_staff=False).values
 
+    somebody = made_up({"role": ["agent"]}, "default", is_active=False, is_staff=True)
+    assert (somebody.is_active, somebody.is_staff) == (False, True)
     customer = {"place": [acme.pk], "role": ["end_user"]}
     assert values_of(**customer) == {
         "place": {acme.pk},

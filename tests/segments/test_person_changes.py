@@ -1,6 +1,7 @@
 """Changes of people: what they see more or less of, and the way back."""
 
 import pytest
+from django.db.models import BooleanField
 
 from accounts.models import Tag, User
 from segments.models import Audience, Change
@@ -61,4 +62,6 @@ def test_values_are_read_as_either_database_writes_them():
     field = User._meta.get_field("is_active")
     assert [_value(field, text) for text in ("true", "false", "1", "0")] == [True, False] * 2
     assert _value(field, "perhaps") is True  # the default
+    field = BooleanField(default=False)
+    assert [_value(field, text) for text in ("true", "false", "perhaps")] == [True, False, False]
     assert _value(User._meta.get_field("language"), None) is None
