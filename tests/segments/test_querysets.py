@@ -12,18 +12,11 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models import User
-from helpcenter.models import (
-    Article,
-    Attachment,
-    Category,
-    PermissionGroup,
-    Section,
-    Subscription,
-)
+from helpcenter.models import Article, Attachment, Category, Section, Subscription
 from segments.models import Audience, Segment
 from segments.querysets import Among, RestrictedQuerySet, _reachable, visible_ids
 from segments.ruleset import viewer_for
-from tests.factories_content import ArticleFactory, AttachmentFactory, SectionFactory
+from tests.factories_content import ArticleFactory, SectionFactory
 from tests.factories_people import PersonFactory, TagFactory
 
 pytestmark = pytest.mark.django_db
@@ -181,14 +174,6 @@ def test_what_lies_in_something_hidden_is_hidden():
     assert [*RestrictedQuerySet(Section).visible_to(dan)] == [beside]
     Section.objects.filter(pk=outer.pk).update(audience=Audience.everyone())
     assert {*RestrictedQuerySet(Section).visible_to(dan)} == {outer, inner, beside}
-
-
-def test_the_files_of_a_draft_are_for_those_who_may_edit_it(cast, segment_of):
-    editors = PermissionGroup.objects.create(name="G", edit=Audience.of(segment_of["editors"]))
-    draft = ArticleFactory(draft=True, audience=Audience.everyone(), permission_group=editors)
-    file = AttachmentFactory(article=draft)
-    sees = {name for name, person in cast.items() if file.is_visible_to(person)}
-    assert sees == {"edda", "ada"}
 
 
 @pytest.mark.parametrize(
