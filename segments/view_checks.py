@@ -76,7 +76,7 @@ def _check_filters(view: Any, backends: Iterable[Any]) -> Iterator[CheckMessage]
         fields = "__all__" if meta.fields is None and meta.model else meta.fields or ()
         for name, each in filterset.base_filters.items():
             choices = each.extra.get("queryset")
-            # A function of the request has no model: it says itself what is offered.
+            # A function of the request has no model.
             if _is_restricted(getattr(choices, "model", None)):
                 words = f"{view.__name__}: the filter {name!r} offers hidden objects."
                 hint = "Give it a function of the request that calls visible_to()."

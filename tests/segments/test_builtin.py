@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 from django.db.models import CheckConstraint, Q
 
 from segments import builtin
@@ -54,6 +55,17 @@ def test_audiences_come_back_beside_others_and_the_next_one_is_another():
     restore_rows("default")
     assert Audience.objects.filter(pk=Audience.EVERYONE, key="everyone").exists()
     assert Audience.of(Segment.objects.get(pk=2), some).pk not in (1, 2, mine.pk)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite looks at the ids there are")
+def test_the_sequence_goes_on_after_the_fixed_ids():
+    some = Segment.objects.create(name="Some")
+    Audience.objects.filter(pk=Audience.EVERYONE)._raw_delete("default")
+    with connection.cursor() as cursor:
+        sequence = "pg_get_serial_sequence('segments_audience', 'id')"
+        cursor.execute(f"SELECT setval({sequence}, 1, false)")
+    restore_rows("default")
+    assert Audience.of(some).pk > 2
 
 
 def test_migrations_before_placeholders_get_none():

@@ -210,6 +210,11 @@ def test_people_of_several_things_are_counted_once_each(article, cast, segment_o
     assert found.gains >= 2 and names(found.losers) >= {"Omar"}
 
 
+def test_in_a_section_for_nobody_nothing_opens(article):
+    Section.objects.filter(pk=article.section_id).update(audience=Audience.nobody())
+    assert moved(Article.objects.all(), public).changes_nothing
+
+
 def test_a_draft_of_an_article_is_nothing_to_gain(article):
     article.translations.update(draft=True)
     assert moved(Article.objects.all(), public).changes_nothing
@@ -284,7 +289,8 @@ def test_what_is_put_elsewhere_is_seen_as_there(article, cast, segment_of):
     into = Move(model=Article, pks=frozenset([article.pk]), into={"section_id": place.pk})
     found = effect_of_all([into], "default")
     assert (names(found.losers), names(found.gainers)) == ({"Claire"}, set())
-    # A section with what is in it, to another category.
+    # A section with what is in it, to another category; another section stays.
+    ArticleFactory(audience=Audience.of(segment_of["premium"]))
     category = SectionFactory(category__audience=Audience.of(segment_of["acme"])).category
     pks = frozenset([article.section_id])
     into = Move(model=Section, pks=pks, into={"category_id": category.pk})

@@ -125,6 +125,7 @@ def test_an_outage_in_a_view_is_503(what, method, client):
     acts["now"] = act
     answer = getattr(client, method)("/act")
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+    assert answer["Content-Type"] == "text/plain"
     assert answer.content == b"This cannot be answered right now. Try again in a moment."
     assert not Tag.objects.exists()
 
@@ -144,8 +145,28 @@ def test_whoever_writes_cannot_be_named(error, status, client, monkeypatch):
     def set_actor(name):
         raise error
 
-    acts["now"] = lambda request: Tag.objects.create(name="new") and None
+    asked = []
+    acts["now"] = asked.append
     monkeypatch.setattr(snapshot.history, "set_actor", set_actor)
+    assert client.post("/act").status_code == status
+    assert not asked
+
+
+@pytest.mark.parametrize(("said", "status"), [(200, 500), (302, 500), (400, 400), (404, 404)])
+def test_only_a_refusal_is_said_where_the_transaction_cannot_go_on(
+    said, status, client, monkeypatch
+):
+    def set_actor(name):
+        if name is None:
+            raise DatabaseError("The view broke the transaction, and hid it.")
+
+    def act(request):
+        Tag.objects.create(name="new")
+        return HttpResponse(status=said)
+
+    acts["now"] = act
+    monkeypatch.setattr(snapshot.history, "set_actor", set_actor)
+    client.force_login(PersonFactory())
     assert client.post("/act").status_code == status
     assert not Tag.objects.exists()
 

@@ -381,6 +381,20 @@ def test_reading_needs_no_lock(elsewhere):
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has no such modes")
+@pytest.mark.parametrize("scope", [snapshot.read_only, snapshot.writing])
+def test_the_mode_of_a_site_comes_back(scope):
+    """SQLite's transactions outside of requests are what the site's settings say."""
+    connection.ensure_connection()  # which says it anew
+    before = getattr(connection, "transaction_mode", None)
+    connection.transaction_mode = "EXCLUSIVE"
+    try:
+        with scope():
+            assert connection.transaction_mode in ("DEFERRED", "IMMEDIATE")
+        assert connection.transaction_mode == "EXCLUSIVE"
+    finally:
+        connection.transaction_mode = before
+
+
 def test_a_new_connection_begins_in_the_right_mode(elsewhere):
     """Django opens one for each request; connecting resets the mode of its transactions."""
 
