@@ -107,21 +107,6 @@ def test_a_view_filters_by_viewer_or_says_who_sees_it(found, view):
     assert found(view, filter_backends=FILTER, serializer_class=None) == []
 
 
-def test_a_plain_view_has_no_filters_to_look_at(found):
-    assert found(APIView, filter_backends=FILTER) == []
-    assert found(type("Bare", (APIView,), {"get": None})) == ["segments.E016"]
-    assert found(type("Bare", (APIView,), {"get": None}), who_sees="staff") == []
-
-
-def test_a_relation_is_named_by_its_place():
-    class Bare(serializers.BaseSerializer):
-        """Says itself what is in it."""
-
-    assert [*view_checks._open_relations(Nested())] == [("votes.article", Article)]
-    assert [*view_checks._open_relations(Open(many=True))] == [("article", Article)]
-    assert [*view_checks._open_relations(Bare())] == []
-
-
 @pytest.mark.parametrize("url_class", ["public", "staff", "signed-in", None])
 def test_what_is_of_another_class_is_not_asked_for_the_filter(found, url_class):
     assert found(ListAPIView, url_class, filter_backends=[]) == []
