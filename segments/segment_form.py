@@ -91,11 +91,12 @@ class ConditionForm(forms.Form):
             return
 
     def clean(self) -> None:
-        """Values: what is ticked and what is typed. A row with an attribute needs a value."""
+        """Values: what is ticked and what is typed. A row with an attribute needs a value.
+
+        Of a row that goes the formset asks for no reasons.
+        """
         cleaned = self.cleaned_data
         name, typed = cleaned.get("attribute"), cleaned.get("add", "").strip()
-        if cleaned.get(DELETION_FIELD_NAME):
-            return
         if not name:
             if typed or self.ticked:
                 raise ValidationError({"attribute": _("Choose what the values are of.")})

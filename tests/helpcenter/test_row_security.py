@@ -737,7 +737,7 @@ def test_roles_are_named_without_their_quotation_marks():
             pass
 
         def fetchall(self):
-            return [('"web role"',), ("plain",)]
+            return [('"X role"',), ("plain",)]
 
     found = policies.web_roles(SimpleNamespace(cursor=Cursor))
-    assert found == ["web role", "plain"]
+    assert found == ["X role", "plain"]

@@ -59,7 +59,9 @@ def test_sqlite_has_no_wall(settings, monkeypatch):
     with monkeypatch.context() as before_migrating:
         before_migrating.setattr(connection.introspection, "table_names", lambda: [])
         assert check_row_security(["default"]) == []
-    assert [message.id for message in check_row_security(["default"])] == ["segments.E031"]
+    (message,) = check_row_security(["default"])
+    words = "Database 'default' has no row-level security: it is PostgreSQL's."
+    assert (message.id, message.msg) == ("segments.E031", words)
     monkeypatch.setattr("sys.argv", ["manage.py", "migrate", "--plan"])
     assert check_row_security(["default"]) == []
 
@@ -177,7 +179,9 @@ def test_the_middleware(settings, order):
     settings.SEGMENTS = {**settings.SEGMENTS, "ROW_SECURITY": True}
     assert check_row_security_settings(None) == []
     settings.MIDDLEWARE = order(list(project.MIDDLEWARE))
-    assert [each.id for each in check_row_security_settings(None)] == ["segments.E030"]
+    (message,) = check_row_security_settings(None)
+    assert message.id == "segments.E030"
+    assert message.msg.startswith("Row-level security needs in MIDDLEWARE, in this order: ")
 
 
 @only_postgresql

@@ -236,6 +236,9 @@ def test_what_is_above_limits_and_moves_by_itself(article, cast, segment_of):
 def test_what_is_closed_above_closes_what_is_in_it(article, cast, segment_of, model):
     Article.objects.update(audience=Audience.of(segment_of["french"]))
     beside = ArticleFactory(audience=Audience.of(segment_of["acme"]))
+    # At the same place for nobody, and for the same people at another place.
+    ArticleFactory(audience=Audience.nobody(), section=article.section)
+    elsewhere = ArticleFactory(audience=Audience.of(segment_of["french"]))
     pk = article.section_id if model is Section else article.section.category_id
     found = moved(model.objects.filter(pk=pk), closed)
     assert (found.loses, names(found.losers), counts(found)) == (1, {"Claire"}, {"lost": 1})
@@ -244,7 +247,7 @@ def test_what_is_closed_above_closes_what_is_in_it(article, cast, segment_of, mo
     everything = moved(model.objects.all(), closed)
     assert names(everything.losers) == {"Claire", "Maria", "Nadia"}
     (kind,) = [each for each in everything.content if each.model is Article]
-    assert {*kind.lost} == {article, beside}
+    assert {*kind.lost} == {article, beside, elsewhere}
 
 
 def nest(article, depth):

@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from helpcenter.models import Article, Attachment, Section
+from helpcenter.models import Article, Attachment, Section, Vote
 from segments import builtin
 from segments.attributes import Person
 from segments.explain import _membership
@@ -129,6 +129,9 @@ def test_content_of_a_segment(cast, segment_of):
     file = AttachmentFactory(article=own)
     AttachmentFactory()
     assert set(content_of(segment_of["acme"], Attachment)) == {file}
+    # What hangs from one of several things.
+    vote = Vote.objects.create(user=cast["dan"], article=own, value=1)
+    assert set(content_of(segment_of["acme"], Vote)) == {vote}
 
 
 @pytest.mark.parametrize("mark", ["nobody", "ancestors"])

@@ -152,9 +152,9 @@ def test_what_people_are_linked_to_is_said_by_name(cast):
     acme, globex = (Organization.objects.get(name=name) for name in ("Acme", "Globex"))
     tag = Tag.objects.get(name="premium")
     changes = [
+        ("accounts.user", "tag", str(tag.pk), None),
         ("accounts.user", "organization", str(acme.pk), "x"),
         ("accounts.user", "organization", str(globex.pk), "12"),
-        ("accounts.user", "tag", str(tag.pk), None),
         ("accounts.user", "role", "agent", "boss"),
         ("accounts.user", "language", "fr", "de"),
         ("accounts.tag", "tag", "gold", "silver"),
@@ -163,9 +163,9 @@ def test_what_people_are_linked_to_is_said_by_name(cast):
         [Change(model=model, field=field, before=b, after=a) for model, field, b, a in changes]
     )
     assert [(each.before, each.after) for each in said] == [
+        ("premium", "–"),
         ("Acme", "x"),
         ("Globex", "12"),
-        ("premium", "–"),
         ("Agent", "boss"),
         ("French", "German"),
         ("gold", "silver"),

@@ -260,6 +260,11 @@ class TestDraft:
         assert (good.draft.name, good.draft.user_type) == ("Gold", "staff")
         assert good.draft.conditions == segment.conditions
 
+    def test_a_name_that_is_taken_is_said_at_its_place(self, segment_of):
+        form = posted(segment_of["premium"], name="French")
+        assert not form.is_valid()
+        assert form.errors == {"name": ["User segment with this Name already exists."]}
+
     def test_what_is_confirmed_is_this_draft(self, cast, segment_of):
         segment = segment_of["premium"]
         until = LATER.strftime("%Y-%m-%dT%H:%M:%S")

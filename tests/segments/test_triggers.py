@@ -561,3 +561,8 @@ def test_how_a_trigger_is_created(when, words):
         "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows "
         f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
     ]
+
+
+def test_without_a_migration_nothing_makes_way():
+    make_way("default")
+    assert triggers.missing(connection) == []
