@@ -19,6 +19,7 @@ from . import triggers
 from .attributes import attributes
 from .conf import DEFAULTS, setting
 from .models import Audience, InheritsAudience
+from .querysets import has_audience
 
 URL_CLASSES = ("public", "filtered", "staff", "signed-in")
 SNAPSHOT = "segments.snapshot.SnapshotMiddleware"
@@ -99,6 +100,9 @@ def _check_model(model: Any) -> Iterator[CheckMessage]:
             obj=model,
             id="segments.E006",
         )
+    if not model.audience_parents and not has_audience(model):
+        words = f"{model.__name__} has no audience and no audience_parents: everybody sees it."
+        yield Error(words, obj=model, id="segments.E021")
     for name in model.audience_parents:
         yield from _check_parent(model, name)
     for lookup in model.audience_editors:

@@ -113,6 +113,15 @@ def test_models_e007_a_parent_that_is_none(parents):
     assert repr(parents[0]) in messages_for(Report)[0].msg
 
 
+@isolate_apps("tests")
+def test_models_e021_neither_an_audience_nor_parents():
+    class Note(InheritsAudience):
+        class Meta:
+            app_label = "tests"
+
+    assert ids(messages_for(Note)) == ["segments.E021"]
+
+
 @pytest.mark.parametrize(
     "lookup", ["audience", "name", "folder__name", "folder__edit__key", "x__y"]
 )

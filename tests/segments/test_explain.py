@@ -274,6 +274,16 @@ def test_each_level_and_reason_is_a_plain_yes_or_no(article, partners):
     assert (level.admits, level.words, level.segments) == (False, "is for nobody", [])
 
 
+def test_a_whole_type_has_no_conditions_to_be_told_of(article):
+    """Whatever raw SQL wrote into it: they are not asked."""
+    everybody = Segment.objects.get(built_in="signed_in_users")
+    Segment.objects.filter(pk=everybody.pk).update(conditions=[condition("tag", "any", "vip")])
+    article.audience = Audience.of(everybody)
+    article.save()
+    (reason,) = explain(PersonFactory(), article).chain[-1].segments
+    assert (reason.is_member, reason.conditions) == (True, [])
+
+
 def test_what_would_open_it_is_said_line_by_line(article, partners):
     """The levels in between admit her: only what does not is named."""
     said = explain(PersonFactory(), article).would_change
