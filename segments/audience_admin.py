@@ -13,7 +13,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -252,14 +252,17 @@ class ChangesAudiences(AudiencePicker):
         return rows if is_admin(request) else rows.none()
 
     @admin.action(description=gettext_lazy("Change who sees them"), permissions=["change"])
-    def change_audience(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
-        """Add, remove or replace the audience of many things, after its impact was seen."""
+    def change_audience(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
+        """Add, remove or replace the audience of many things, after its impact was seen.
+
+        After None Django goes back to the list.
+        """
         rows = rows.model._base_manager.filter(pk__in=rows.order_by().values("pk"))
         allowed = self.whose_audience_may_change(request, rows).values("pk")
         if missing := rows.exclude(pk__in=allowed).count():
             words = _("You may not change who sees %d of them. Nothing was changed.")
             messages.error(request, words % missing)
-            return HttpResponseRedirect(request.get_full_path())
+            return None
         form = BulkAudienceForm(request.POST if "how" in request.POST else None)
         if not form.is_valid():
             return self._choose(request, rows, form)
@@ -275,7 +278,7 @@ class ChangesAudiences(AudiencePicker):
         changed = move_all(chosen, form.becomes)
         words = _("Who sees them has changed for %(changed)d of %(all)d.")
         messages.success(request, words % {"changed": changed, "all": len(pks)})
-        return HttpResponseRedirect(request.get_full_path())
+        return None
 
     def _choose(
         self, request: HttpRequest, rows: QuerySet[Any], form: BulkAudienceForm
