@@ -10,7 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Organization, Tag
+from helpcenter.models import Article
 from segments import segment_admin, segment_form, segment_list
+from segments.confirmation import titled
 from segments.models import Audience, Segment
 from tests.factories_content import ArticleFactory, SectionFactory
 
@@ -752,6 +754,13 @@ class TestWords:
         assert admin.get(address(segment)).context["form"]["description"].value() == "Better"
         for text in ("0", "x", "9" * 30):
             assert admin.get(address(segment), {"restore": text}).status_code == 404
+
+
+def test_what_is_listed_is_named_in_one_query(db, django_assert_num_queries):
+    articles = ArticleFactory.create_batch(3)
+    with django_assert_num_queries(1):
+        found = [str(article) for article in titled(Article.objects.all())]
+    assert found == [str(each) for each in sorted(articles, key=lambda article: article.pk)]
 
 
 def test_where_the_pages_are():
