@@ -197,7 +197,7 @@ class TestOne:
         assert (context["before"], context["after"]) == ("Nobody", "French")
         assert context["cancel"] == change(article)
         assert [str(each) for each in context["gainers"]] == ["Claire"]
-        assert context["losers"] == []
+        assert not context["losers"]
 
     def test_a_publisher_is_asked_without_names(self, publisher, segment_of, guides):
         article = ArticleFactory(audience=Audience.of(segment_of["acme"]), permission_group=guides)

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 COMPARED = Counter()
 KINDS = ["move", "place", "replace", "edit", "become"]
 quietly = settings(
-    max_examples=30,
+    max_examples=15,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

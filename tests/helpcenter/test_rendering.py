@@ -474,7 +474,7 @@ def test_a_megabyte_of_html(unit):
      "<div><!--</div>-->", "<div><p title='</div>'>", "<div></div x=", "<p style=", "</p>"],
 )  # fmt: skip
 def test_deeply_nested_html(unit):
-    assert_shallow(render(unit * 20_000, "html"))
+    assert_shallow(render(unit * 10_000, "html"))
 
 
 def assert_shallow(html):

@@ -44,7 +44,8 @@ def test_a_missing_row_comes_back(model, place):
     model.objects.filter(pk=pk)._raw_delete("default")
     restore_rows("default")
     assert {each: rows_of(each) for each in ROWS} == ROWS
-    assert len(Token.objects.get().value) == 32
+    if model is Token:  # others renew it, by the trigger of the database
+        assert len(Token.objects.get().value) == 32
 
 
 def test_audiences_come_back_beside_others_and_the_next_one_is_another():
