@@ -74,7 +74,9 @@ def with_shapes(client, address):
     found = []
 
     def note(execute, sql, params, many, context):
-        found.append(re.sub(r"\b\d+(, ?\d+)*\b|%s(, ?%s)*", "?", sql))
+        # Old counters of requests are removed by chance.
+        if not sql.startswith(("DELETE", "SELECT")) or "helpcenter_ratecounter" not in sql:
+            found.append(re.sub(r"\b\d+(, ?\d+)*\b|%s(, ?%s)*", "?", sql))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(note):
