@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from django.db import connection
 from django.db.models import CheckConstraint, Q
+from django.test.utils import CaptureQueriesContext
 
 from segments import builtin
 from segments.builtin import restore_rows
@@ -56,6 +57,14 @@ def test_audiences_come_back_beside_others_and_the_next_one_is_another():
     restore_rows("default")
     assert Audience.objects.filter(pk=Audience.EVERYONE, key="everyone").exists()
     assert Audience.of(Segment.objects.get(pk=2), some).pk not in (1, 2, mine.pk)
+
+
+def test_audiences_that_are_there_are_only_counted():
+    """The sequence, set anew, would give out the id of one that is just being made once more."""
+    with CaptureQueriesContext(connection) as queries:
+        restore_rows("default")
+    (counting,) = [q["sql"] for q in queries if "segments_audience" in q["sql"]]
+    assert counting.startswith("SELECT COUNT(")
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite looks at the ids there are")
