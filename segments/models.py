@@ -177,7 +177,7 @@ class Segment(models.Model):
     @property
     def is_few(self) -> bool:
         """Do the conditions ask for values, so that indexes know who may have them?"""
-        return not self.is_whole_type and any(
+        return any(
             not condition.problem and OPERATORS[condition.operator].needs_a_value
             for condition in self.read_conditions()
         )
@@ -502,6 +502,6 @@ class Change(models.Model):
     def who(self) -> str:
         """The actor in words: a person's name while there is one, else the id or command."""
         people = attributes.get_user_model()._base_manager
-        actor = self.actor or ""
-        known = people.filter(pk=actor).first() if actor.isdigit() else None
-        return str(known or self.actor or _("unknown"))
+        actor = self.actor
+        known = people.filter(pk=actor).first() if actor and actor.isdigit() else None
+        return str(known or actor or _("unknown"))

@@ -227,7 +227,7 @@ class TestActor:
         assert self.latest().actor is None
 
     def test_is_a_person_for_as_long_as_there_is_one(self):
-        maria = PersonFactory(name="Maria")
+        _omar, maria = PersonFactory(name="Omar"), PersonFactory(name="Maria")
         with acting_as(str(maria.pk)):
             ArticleFactory(audience=Audience.everyone())
         change = self.latest()

@@ -25,8 +25,10 @@ from tests.segments.conftest import tags_any
 pytestmark = pytest.mark.django_db
 
 
-def test_a_name_is_stored_with_single_spaces():
-    assert Segment.objects.create(name="  Two \t words ").name == "Two words"
+def test_a_name_is_stored_with_single_spaces(django_assert_num_queries):
+    # The name, two constraints and the row, each of these in a savepoint; nothing asks for the id.
+    with django_assert_num_queries(10):
+        assert Segment.objects.create(name="  Two \t words ").name == "Two words"
 
 
 def test_conditions_are_checked_for_the_base_type(cast):
@@ -69,6 +71,29 @@ def test_each_of_the_conditions_counts(cast):
     segment.conditions = []
     segment.save()
     assert not segment.members().exists()
+    assert not User.objects.filter(segment._satisfying()).exists()
+
+
+FRENCH = {"attribute": "language", "operator": "any", "values": ["fr"]}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "is_few"),
+    [
+        ([FRENCH], True),
+        ([FRENCH | {"operator": "none"}], False),
+        ([FRENCH | {"operator": "none"}, FRENCH], True),
+        ([FRENCH | {"operator": "some"}], False),
+        ([], False),
+    ],
+)
+def test_few_are_found_by_one_union(cast, conditions, is_few):
+    """Of an OR a database reads everybody. A broken condition admits nobody, and is no error."""
+    segment = Segment(conditions=conditions)
+    assert segment.is_few is is_few
+    found = segment.members_with(Q(pk=cast["dan"].pk), Q(pk__in=[]))
+    assert ("UNION" in str(found.query)) is is_few
+    assert cast["dan"] in found
 
 
 def test_what_is_read_together_is_read_once(segment_of, django_assert_num_queries):
