@@ -144,7 +144,7 @@ class Attribute:
         found = model._base_manager.using(using).filter(**{f"{model_field.name}__in": values})
         return {as_json(value) for value in found.values_list(model_field.name, flat=True)}
 
-    def labels(self, values: Iterable[Any]) -> dict[Any, str]:
+    def labels(self, values: Iterable[Any], using: str | None = None) -> dict[Any, str]:
         """Value -> the name of its row or choice; the value itself when it is gone."""
         values = list(values)
         model, model_field = self.last
@@ -152,9 +152,8 @@ class Attribute:
         if model_field.choices:
             names |= {v: str(name) for v, name in model_field.flatchoices if v in names}
         elif self.is_listed and model_field.primary_key:
-            names |= {
-                as_json(row.pk): str(row) for row in model._base_manager.filter(pk__in=values)
-            }
+            rows = model._base_manager.using(using).filter(pk__in=values)
+            names |= {as_json(row.pk): str(row) for row in rows}
         return names
 
     def people_with(self, values: Iterable[Any]) -> Q:

@@ -151,7 +151,8 @@ def _level(thing: Any, viewer: Viewer, person: Person, rules: Ruleset) -> Level:
 
 def _segment(segment: Segment, person: Person, rules: Ruleset) -> SegmentReason:
     rule = rules.rules[segment.pk]
-    reasons = [] if rule.is_whole_type else [_condition(c, person) for c in rule.conditions]
+    asked = [] if rule.is_whole_type else rule.conditions
+    reasons = [_condition(each, person, segment._state.db) for each in asked]
     return SegmentReason(segment, bool(rule.admits(person)), _membership(rule, person), reasons)
 
 
@@ -176,29 +177,30 @@ def _membership(rule: Rule, person: Person) -> str:
     return _("not every condition holds")
 
 
-def _condition(condition: Condition, person: Person) -> ConditionReason:
+def _condition(condition: Condition, person: Person, using: str | None) -> ConditionReason:
     if condition.problem:
         return ConditionReason(False, condition.problem, [])
     attribute = attributes()[condition.attribute]
-    words = words_for(condition, labels_for([condition]), at_most=NAMED_AT_MOST)
+    words = words_for(condition, labels_for([condition], using), at_most=NAMED_AT_MOST)
     if condition.skips_staff and person.is_staff:
         words = _("%s (does not limit staff)") % words
-    return ConditionReason(bool(condition.holds_for(person)), words, _values(attribute, person))
+    has = _values(attribute, person, using)
+    return ConditionReason(bool(condition.holds_for(person)), words, has)
 
 
-def _values(attribute: Attribute, person: Person) -> list[str]:
+def _values(attribute: Attribute, person: Person, using: str | None) -> list[str]:
     """The person's values in words, with the rows through which they have them."""
-    labels = attribute.labels(sorted(person.has(attribute.name), key=str))
+    labels = attribute.labels(sorted(person.has(attribute.name), key=str), using)
     found = []
     for value, label in labels.items():
-        sources = sorted(set(_sources(attribute, value, person)))
+        sources = sorted(set(_sources(attribute, value, person, using)))
         through = _("%(value)s (through %(sources)s)")
         words = through % {"value": label, "sources": joined(sources)} if sources else label
         found.append(words)
     return found
 
 
-def _sources(attribute: Attribute, value: Any, person: Person) -> Iterator[str]:
+def _sources(attribute: Attribute, value: Any, person: Person, using: str | None) -> Iterator[str]:
     """Names of what is between the person and the value: “vip” through the organization Acme."""
     for lookup in attribute.lookups:
         # What has the value: a row that the path meets before it reaches the value itself.
@@ -208,7 +210,7 @@ def _sources(attribute: Attribute, value: Any, person: Person) -> Iterator[str]:
         path = "__".join(step.field.name for step in steps)
         # As an expression, because the field could refuse or change what raw SQL has stored.
         owners = lookup.people().filter(**{"pk": person.pk, lookup.path: Value(value)})
-        rows = steps[-1].field.related_model._base_manager
+        rows = steps[-1].field.related_model._base_manager.using(using)
         rest = lookup.path.removeprefix(f"{path}__")
         for row in rows.filter(**{"pk__in": owners.values(path), rest: Value(value)}):
             yield str(row)

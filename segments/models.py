@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.db.models import F, Q
 from django.db.models.deletion import CASCADE, Collector, ProtectedError
 from django.db.models.functions import Now
@@ -106,13 +106,14 @@ class Segment(models.Model):
     def __str__(self) -> str:
         return _(self.name) if self.built_in and self.name else self.name
 
-    def save(self, **kwargs: Any) -> None:
+    def save(self, *, using: str | None = None, **kwargs: Any) -> None:
         """Validate and store; a stale version is refused with StaleSegment, nothing is written."""
         self.full_clean(exclude=["id"])
-        with transaction.atomic(using=kwargs.get("using")):
+        using = using or router.db_for_write(Segment, instance=self)
+        with transaction.atomic(using=using):
             if not self._state.adding:
-                self._take_next_version(kwargs.get("using"))
-            super().save(**kwargs)
+                self._take_next_version(using)
+            super().save(using=using, **kwargs)
 
     def clean(self) -> None:
         """Check and normalise the conditions; ValidationError names the place in them."""
@@ -127,7 +128,7 @@ class Segment(models.Model):
             raise ValidationError({"conditions": error.messages}) from error
         self.conditions = cleaned
 
-    def _take_next_version(self, using: str | None) -> None:
+    def _take_next_version(self, using: str) -> None:
         mine = Segment.objects.using(using).filter(pk=self.pk, version=self.version)
         # The conditional UPDATE is the lock: of two editors of one version, one changes no row.
         if not mine.update(version=F("version") + 1):
@@ -211,15 +212,16 @@ class Segment(models.Model):
     def _name_people(self, kind: str, people: Iterable[Any], until: Any) -> None:
         if self.built_in:
             raise ValidationError(_("Built-in segments cannot be changed."))
-        with transaction.atomic():
+        using = router.db_for_write(SegmentPerson, instance=self)
+        with transaction.atomic(using=using):
             for person in people:
-                SegmentPerson.objects.update_or_create(
+                SegmentPerson.objects.using(using).update_or_create(
                     segment=self, user=person, kind=kind, defaults={"until": until}
                 )
 
     def uses(self) -> list[models.QuerySet[Any]]:
         """What has an audience that names this segment: one non-empty queryset for each kind."""
-        return uses_of(Audience.objects.filter(segments=self))
+        return uses_of(Audience.objects.using(self._state.db).filter(segments=self))
 
 
 def read_together(segments: Iterable[Segment], using: str | None = None) -> list[Segment]:
@@ -355,7 +357,7 @@ def uses_of(audiences: models.QuerySet[Audience]) -> list[models.QuerySet[Any]]:
     """What refers to the audiences: one queryset for each model and field, empty ones left out."""
     # The base manager: whoever may delete a segment must learn of every use of it.
     found = [
-        field.model._base_manager.filter(**{f"{field.name}__in": audiences})
+        field.model._base_manager.using(audiences.db).filter(**{f"{field.name}__in": audiences})
         for field in audience_fields()
     ]
     return [rows for rows in found if rows.exists()]

@@ -27,7 +27,7 @@ def sentences_of(segments: Iterable[Segment]) -> dict[Any, str]:
     """Segment id -> who is in it, for all segments with a constant number of queries."""
     segments = read_together(copy(segment) for segment in segments)
     conditions = {segment.pk: segment.read_conditions() for segment in segments}
-    labels = _labels(c for found in conditions.values() for c in found)
+    labels = labels_for(c for found in conditions.values() for c in found)
     people = _people(segments)
     return {s.pk: _sentence(s, conditions[s.pk], labels, people.get(s.pk, {})) for s in segments}
 
@@ -62,9 +62,15 @@ def words_for(
     return words % {"attribute": label_of(condition.attribute), "values": listed}
 
 
-def labels_for(conditions: Iterable[Condition]) -> dict[str, dict[Any, str]]:
+def labels_for(
+    conditions: Iterable[Condition], using: str | None = None
+) -> dict[str, dict[Any, str]]:
     """Attribute -> value -> its name, one query for each attribute."""
-    return _labels(conditions)
+    named: dict[str, set[Any]] = {}
+    for condition in conditions:
+        if not condition.problem:
+            named.setdefault(condition.attribute, set()).update(condition.values)
+    return {name: attributes()[name].labels(values, using) for name, values in named.items()}
 
 
 def _sentence(
@@ -112,14 +118,6 @@ def _whole_types() -> dict[str, str]:
         Segment.STAFF: _("All staff"),
         Segment.END_USERS: _("All end users"),
     }
-
-
-def _labels(conditions: Iterable[Condition]) -> dict[str, dict[Any, str]]:
-    named: dict[str, set[Any]] = {}
-    for condition in conditions:
-        if not condition.problem:
-            named.setdefault(condition.attribute, set()).update(condition.values)
-    return {name: attributes()[name].labels(values) for name, values in named.items()}
 
 
 def _people(segments: list[Segment]) -> dict[Any, dict[str, list[str]]]:

@@ -1,0 +1,248 @@
+"""Whatever is asked of another database is answered from it: a replica that is behind, or a copy.
+
+A random world is asked everything, and again in a copy of the database while the site's own one
+holds another world. An answer that took anything from there would be an old decision about new
+content, or the other way round.
+"""
+
+import random
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.db import IntegrityError, connection, connections, transaction
+from django.db.models import ProtectedError
+
+from accounts.models import Tag, User
+from helpcenter.models import Article, Category, HelpCenter, Section
+from segments import attributes, builtin, effects, impact, protection, reach, ruleset
+from segments.explain import explain
+from segments.history import acting_as
+from segments.models import Audience, Change, Segment, StaleSegment
+from segments.person_changes import Trial, viewer_now
+from tests import worlds
+from tests.factories_content import ArticleFactory
+from tests.factories_people import PersonFactory, TagFactory
+
+VIP = [{"attribute": "tag", "operator": "any", "values": ["vip"]}]
+CONTENT = [HelpCenter, Category, Section, Article]
+
+pytestmark = pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="only SQLite copies what is not committed"
+)
+
+
+@pytest.fixture
+def copied(db, tmp_path):
+    """Called: copies the database as it is in this transaction; the copy's alias comes back."""
+
+    def copy():
+        path = tmp_path / "copy.sqlite3"
+        path.write_bytes(connection.connection.serialize())
+        connections.settings["copy"] = {**connections.settings["default"], "NAME": str(path)}
+        connections["copy"].connect()  # Django allows a test those of the settings only
+        return "copy"
+
+    yield copy
+    if "copy" in connections.settings:
+        connections["copy"].close()
+        del connections["copy"], connections.settings["copy"]
+
+
+def answers(using, number):
+    """What every question says of what is in a database, by the name of the question."""
+    chance = random.Random(number)
+    people = list(User.objects.using(using).order_by("pk"))
+    segments = list(Segment.objects.using(using).order_by("pk"))
+    own = [each for each in segments if not each.built_in]
+    articles = list(Article._base_manager.using(using).order_by("pk"))
+    some, few = chance.sample(articles, 6), chance.sample(people, 5)
+    first, second = chance.sample(own, 2)
+    tag = attributes.attributes()["tag"]
+    return {
+        "members": {each.pk: ids(each.members()) for each in segments},
+        "is in": {each.pk: ids(each_of(using, Segment).for_user(each)) for each in people},
+        "visible": {
+            (viewer.pk, model): ids(each_of(using, model).visible_to(viewer))
+            for viewer in [AnonymousUser(), *people]
+            for model in CONTENT
+        },
+        "alone": [[each.is_visible_to(person) for each in some] for person in people],
+        "explained": [[explain(person, each) for each in some] for person in few],
+        "reach": [reached(reach.reach_of(each)) for each in some],
+        "viewers": [viewer_now(each, using) for each in people],
+        "named": [protection.segments_naming(tag, name, using) for name in worlds.TAGS],
+        "refused": protection.refusals([*Tag.objects.using(using).order_by("pk"), *segments]),
+        "restricted": [ids(impact.content_of(each, model)) for each in own for model in CONTENT],
+        "used": [[ids(rows) for rows in each.uses()] for each in own],
+        "impact": [told(impact.impact_of(each, conditions=VIP)) for each in own],
+        "draft": foretold(effects.effect_of_draft(first, second.members())),
+        "replaced": foretold(effects.effect_of_replacing(first, second)),
+        "moved": foretold(
+            effects.effect_of_moves(
+                each_of(using, Article).filter(pk__in=[each.pk for each in some]),
+                {"audience": lambda _old: frozenset([first.pk])},
+            )
+        ),
+        "tried": foretold(tried(using)),
+    }
+
+
+def tried(using):
+    """What it would mean that everybody has one tag more."""
+    trial = Trial(using=using)
+    with transaction.atomic(using=using):
+        trial.begin(User.objects.using(using))
+        vip = Tag.objects.using(using).get(name="vip")
+        for person in User.objects.using(using):
+            person.tags.add(vip)
+        effect = trial.end(User.objects.using(using))
+        transaction.set_rollback(True, using=using)
+    return effect
+
+
+def told(found):
+    return [ids(getattr(found, name)) for name in ("before", "after", "gains", "loses")]
+
+
+def foretold(effect):
+    """All that an effect says."""
+    names = ("gained", "lost", "becomes_public", "stops_being_public")
+    return (
+        (effect.gains, effect.loses, ids(effect.gainers), ids(effect.losers)),
+        (effect.joins, effect.leaves),
+        [
+            (each.model, each.name, [ids(getattr(each, name)) for name in names], each.counts)
+            for each in effect.content
+        ],
+    )
+
+
+def each_of(using, model):
+    return model.objects.using(using)
+
+
+def reached(found):
+    return found.is_public, ids(found.members), ids(found.admins), ids(found.editors)
+
+
+def ids(rows):
+    return frozenset(rows.values_list("pk", flat=True))
+
+
+def differing(copied, number):
+    """The questions whose answers from the copy are not those of the world that it is a copy of."""
+    with transaction.atomic():
+        worlds.build(worlds.draw(2 * number))
+        said = answers("default", number)
+        copy = copied()
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        worlds.build(worlds.draw(2 * number + 1))
+        again = answers(copy, number)
+        transaction.set_rollback(True)
+    return [name for name in said if again[name] != said[name]]
+
+
+def test_a_copy_is_asked_alone(copied):
+    assert differing(copied, 1) == []
+
+
+def test_an_answer_from_elsewhere_is_found_out(copied, monkeypatch):
+    read_person = attributes.read_person
+    monkeypatch.setattr(ruleset, "read_person", lambda pk, using: read_person(pk, "default"))
+    assert "visible" in differing(copied, 1)
+
+
+@pytest.fixture
+def elsewhere(copied, segment):
+    """The segment, in a copy of the database that the site has."""
+    copy = copied()
+    return Segment.objects.using(copy).get(pk=segment.pk)
+
+
+@pytest.fixture
+def segment(db):
+    TagFactory(name="vip")
+    return Segment.objects.create(name="Partners", conditions=VIP)
+
+
+def test_a_segment_is_stored_where_it_was_read(elsewhere, segment):
+    elsewhere.name = "Partners elsewhere"
+    elsewhere.save()
+    assert Segment.objects.using("copy").get(pk=segment.pk).version == 2
+    segment.refresh_from_db()
+    assert (segment.name, segment.version) == ("Partners", 1)
+
+
+def test_a_segment_is_stored_where_one_says(elsewhere, segment):
+    segment.description = "Told"
+    segment.save(using="copy")
+    assert Segment.objects.using("copy").get(pk=segment.pk).description == "Told"
+    assert Segment.objects.using("default").get(pk=segment.pk).description == ""
+
+
+def test_nobody_overwrites_an_edit_elsewhere(elsewhere, segment):
+    Segment.objects.using("copy").get(pk=segment.pk).save()
+    with pytest.raises(StaleSegment) as error:
+        elsewhere.save()
+    assert error.value.current.version == 2
+
+
+def test_people_are_named_where_the_segment_is(copied, segment):
+    person = PersonFactory()
+    elsewhere = Segment.objects.using(copied()).get(pk=segment.pk)
+    elsewhere.include(User.objects.using("copy").get(pk=person.pk))
+    assert person in elsewhere.members()
+    assert not segment.members().exists()
+
+
+def test_nothing_is_stored_elsewhere_when_the_second_person_cannot_be(copied, segment):
+    person = PersonFactory()
+    elsewhere = Segment.objects.using(copied()).get(pk=segment.pk)
+    with pytest.raises(IntegrityError):
+        elsewhere.include(User.objects.using("copy").get(pk=person.pk), User())
+    assert not elsewhere.members().exists()
+
+
+def test_what_is_in_use_elsewhere_only_is_not_deleted_there(copied, segment):
+    with transaction.atomic():
+        article = ArticleFactory(audience=Audience.of(segment))
+        copy = copied()
+        transaction.set_rollback(True)
+    elsewhere = Segment.objects.using(copy).get(pk=segment.pk)
+    with pytest.raises(ProtectedError):
+        elsewhere.delete()
+    assert article.pk in ids(Article._base_manager.using(copy))
+    segment.delete()
+
+
+def test_an_unused_segment_is_deleted_there_with_its_audiences(copied, segment):
+    Audience.of(segment)
+    elsewhere = Segment.objects.using(copied()).get(pk=segment.pk)
+    elsewhere.delete()
+    assert not Segment.objects.using("copy").filter(pk=segment.pk).exists()
+    assert Segment.objects.filter(pk=segment.pk).exists()
+
+
+def test_a_value_that_is_named_elsewhere_keeps_its_name_there(elsewhere):
+    tag = Tag.objects.using("copy").get(name="vip")
+    Segment.objects.filter(built_in=None).delete()
+    Tag.objects.get(name="vip").delete()
+    tag.name = "gold"
+    with pytest.raises(protection.ValueInUse):
+        tag.save()
+
+
+def test_who_acts_is_known_where_they_act(copied):
+    with acting_as("Somebody", copied()):
+        TagFactory.build(name="new").save(using="copy")
+        assert [each.who for each in Change.objects.using("copy")][:1] == ["Somebody"]
+
+
+def test_built_in_rows_come_back_where_they_are_missing(copied):
+    copy = copied()
+    with connections[copy].cursor() as cursor:
+        cursor.execute("DELETE FROM segments_segment WHERE built_in IS NOT NULL")
+    builtin.restore_rows(copy)
+    built_in = Segment.objects.using(copy).exclude(built_in=None)
+    assert ids(built_in) == ids(Segment.objects.exclude(built_in=None))
