@@ -170,14 +170,16 @@ def check_missing(conditions: list[Condition], using: str | None = None) -> list
     return [mark_missing(condition, missing) for condition in conditions]
 
 
-def clean_conditions(raw: Any, user_type: str) -> list[dict[str, Any]]:
+def clean_conditions(raw: Any, user_type: str, using: str | None = None) -> list[dict[str, Any]]:
     """The conditions as they are stored; ValidationError names the place and what it accepts."""
     if not isinstance(raw, list):
         raise ValidationError(_("Conditions are a list."))
-    return [_clean(entry, f"conditions[{place}]", user_type) for place, entry in enumerate(raw)]
+    return [
+        _clean(entry, f"conditions[{place}]", user_type, using) for place, entry in enumerate(raw)
+    ]
 
 
-def _clean(entry: Any, place: str, user_type: str) -> dict[str, Any]:
+def _clean(entry: Any, place: str, user_type: str, using: str | None) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise ValidationError(_("%s: expected attribute, operator and values.") % place)
     if unknown := set(entry) - {"attribute", "operator", "values"}:
@@ -192,7 +194,8 @@ def _clean(entry: Any, place: str, user_type: str) -> dict[str, Any]:
             _("%(place)s: %(attribute)s does not limit staff; use it on end users.")
             % {"place": f"{place}.attribute", "attribute": attribute}
         )
-    values = _clean_values(attributes()[attribute], entry.get("values"), f"{place}.values")
+    values = entry.get("values")
+    values = _clean_values(attributes()[attribute], values, f"{place}.values", using)
     return {"attribute": attribute, "operator": operator, "values": values}
 
 
@@ -205,7 +208,7 @@ def _one_of(value: Any, accepted: Collection[str], place: str) -> str:
     return value
 
 
-def _clean_values(attribute: Attribute, values: Any, place: str) -> list[Any]:
+def _clean_values(attribute: Attribute, values: Any, place: str, using: str | None) -> list[Any]:
     if not isinstance(values, list) or not values:
         raise ValidationError(_("%s: name at least one value.") % place)
     cleaned = []
@@ -215,7 +218,7 @@ def _clean_values(attribute: Attribute, values: Any, place: str) -> list[Any]:
         except (ValidationError, ValueError, TypeError, OverflowError) as error:
             words = "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)
             raise ValidationError(f"{place}[{number}]: {words}") from error
-    if gone := set(cleaned) - attribute.existing(cleaned):
+    if gone := set(cleaned) - attribute.existing(cleaned, using):
         raise ValidationError(
             _("%(place)s: there is no %(attribute)s %(gone)s.")
             % {

@@ -79,7 +79,7 @@ def _draft(segment: Segment, user_type: str, conditions: Any) -> Segment:
         raise ValidationError(_("Built-in segments cannot be changed."))
     draft.clean_fields(exclude=["name"])
     try:
-        draft.conditions = clean_conditions(draft.conditions, user_type)
+        draft.conditions = clean_conditions(draft.conditions, user_type, draft._state.db)
     except ValidationError as error:
         raise ValidationError({"conditions": error.messages}) from error
     return draft

@@ -123,7 +123,7 @@ class Segment(models.Model):
         if not self.name:
             raise ValidationError({"name": _("A segment needs a name.")})
         try:
-            cleaned = clean_conditions(self.conditions, self.user_type)
+            cleaned = clean_conditions(self.conditions, self.user_type, self._state.db)
         except ValidationError as error:
             raise ValidationError({"conditions": error.messages}) from error
         self.conditions = cleaned
