@@ -161,8 +161,8 @@ class Segment(models.Model):
 
     def named(self, kind: str) -> Q:
         """The people whom the segment includes or excludes by name, now."""
-        found = SegmentPerson.objects.using(self._state.db).in_force()
-        return Q(pk__in=found.filter(segment=self.pk, kind=kind).values("user"))
+        found = SegmentPerson.objects.in_force().filter(segment=self.pk, kind=kind)
+        return Q(pk__in=found.values("user"))
 
     def members_with(self, included: Q, excluded: Q) -> models.QuerySet[Any]:
         """Who would be in the segment if these people were included and excluded by name."""
@@ -224,14 +224,14 @@ class Segment(models.Model):
         return uses_of(Audience.objects.using(self._state.db).filter(segments=self))
 
 
-def read_together(segments: Iterable[Segment], using: str | None = None) -> list[Segment]:
+def read_together(segments: Iterable[Segment]) -> list[Segment]:
     """The segments, each with its conditions read and checked: a query for each attribute in all.
 
     For segments that were read for one question and are not edited.
     """
     segments = list(segments)
     read = [read_conditions(segment.conditions) for segment in segments]
-    checked = iter(check_missing([condition for found in read for condition in found], using))
+    checked = iter(check_missing([condition for found in read for condition in found]))
     for segment, found in zip(segments, read, strict=True):
         segment.checked_conditions = [next(checked) for _each in found]
     return segments

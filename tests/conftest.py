@@ -46,6 +46,7 @@ LEFT_TO = {
     "tests/helpcenter/test_bad_input.py": "postgresql",
     "tests/helpcenter/test_browser_policy.py": "sqlite",
     "tests/helpcenter/test_care_admin.py": "sqlite",
+    "tests/helpcenter/test_counts.py": "postgresql",
     "tests/helpcenter/test_demo.py": "sqlite",
     "tests/helpcenter/test_denials.py": "postgresql",
     "tests/helpcenter/test_effects.py::test_a_planted_bug_is_found": "sqlite",

@@ -421,7 +421,7 @@ def fresh(settings):
 
 def test_lives_of_a_help_center(tally):
     # A few lives end early, so there are some more than the steps need. PostgreSQL takes its part.
-    lives = 65 if connection.vendor == "sqlite" else 20
+    lives = 45 if connection.vendor == "sqlite" else 20
     live(lives, 30)
     tally["stateful: steps"] += HelpCenterLife.steps
     assert HelpCenterLife.steps >= lives * 23

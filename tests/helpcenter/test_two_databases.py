@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import ProtectedError
 
 from accounts.models import Tag, User
-from helpcenter.models import Article, Category, HelpCenter, Section
+from helpcenter.models import Article, ArticleTranslation, Category, HelpCenter, Section
 from segments import attributes, effects, impact, protection, reach, ruleset
 from segments.explain import explain
 from segments.history import acting_as
@@ -27,7 +27,7 @@ from tests.factories_people import PersonFactory, TagFactory
 
 VIP = [{"attribute": "tag", "operator": "any", "values": ["vip"]}]
 AGENTS = [{"attribute": "role", "operator": "any", "values": ["agent"]}]
-CONTENT = [HelpCenter, Category, Section, Article]
+CONTENT = [HelpCenter, Category, Section, Article, ArticleTranslation]
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "sqlite", reason="only SQLite copies what is not committed"
@@ -67,7 +67,9 @@ def answers(using):
     segments = list(Segment.objects.using(using).order_by("pk"))
     own = [each for each in segments if not each.built_in]
     articles = list(Article._base_manager.using(using).order_by("pk"))
-    some, few = chance.sample(articles, 6), chance.sample(people, 5)
+    # Those that have editors of their own, and people who may be among them.
+    some = sorted(articles, key=lambda each: each.permission_group_id)[-6:]
+    few = sorted(people, key=lambda each: each.role == "end_user")[:6]
     first, second = chance.sample(own, 2)
     tag = attributes.attributes()["tag"]
     return {
@@ -103,13 +105,12 @@ def answers(using):
 
 
 def tried(using):
-    """What it would mean that everybody has one tag more."""
+    """What it would mean that everybody has every tag."""
     trial = Trial(using=using)
     with transaction.atomic(using=using):
         trial.begin(User.objects.using(using))
-        tag = Tag.objects.using(using).earliest("pk")
         for person in User.objects.using(using):
-            person.tags.add(tag)
+            person.tags.set(Tag.objects.using(using))
         effect = trial.end(User.objects.using(using))
         transaction.set_rollback(True, using=using)
     return effect
@@ -147,14 +148,14 @@ def ids(rows):
 def differing(copied, ask):
     """Where the answers from the copy are not those of the world that it is a copy of."""
     with transaction.atomic():
-        world = worlds.draw(2)
+        world = worlds.draw(4)
         worlds.build(world)
         worlds.destroy(world)  # values that are gone here and are there below
         said = ask("default")
         copy = copied()
         transaction.set_rollback(True)
     with transaction.atomic():
-        worlds.build(worlds.draw(3))
+        worlds.build(worlds.draw(13))
         again = ask(copy)
         transaction.set_rollback(True)
     return [name for name in said if again[name] != said[name]]
@@ -168,6 +169,26 @@ def test_an_answer_from_elsewhere_is_found_out(copied, monkeypatch):
     read_person = attributes.read_person
     monkeypatch.setattr(ruleset, "read_person", lambda pk, using: read_person(pk, "default"))
     assert differing(copied, sights)
+
+
+def test_without_rules_there_nobody_sees_anything_there(copied):
+    article = ArticleFactory(audience=Audience.everyone())
+    there = Article._base_manager.using(copied()).get(pk=article.pk)
+    assert reach.reach_of(there).is_public
+    with connections["copy"].cursor() as cursor:
+        cursor.execute("DELETE FROM segments_token")
+    assert reached(reach.reach_of(there)) == (False, *[frozenset()] * 3)
+    assert reach.reach_of(article).is_public
+
+
+def test_a_value_that_comes_back_there_counts_there(copied, segment):
+    person = PersonFactory()
+    worlds.delete("accounts_tag", "id", [*ids(Tag.objects.filter(name="vip"))])
+    there = User.objects.using(copied()).get(pk=person.pk)
+    assert segment.pk not in viewer_now(there, "copy").segments
+    there.tags.add(Tag.objects.using("copy").create(name="vip"))
+    assert segment.pk in viewer_now(there, "copy").segments
+    assert segment.pk not in viewer_now(person).segments
 
 
 @pytest.fixture
