@@ -56,6 +56,8 @@ SQLITE_OUTAGES = tuple(
     f"SQLITE_{name}"
     for name in ("BUSY", "LOCKED", "FULL", "IOERR", "CANTOPEN", "INTERRUPT", "NOMEM", "PROTOCOL")
 )
+# Full, or taken out of service by the system.
+BAD_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 # What one read-only request has already found out; None outside of one.
 _memory: ContextVar[dict[Any, Any] | None] = ContextVar("segments_snapshot", default=None)
 
@@ -166,9 +168,9 @@ def is_conflict(error: BaseException | None) -> bool:
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """True when the database or the disk could not do its work now; in a moment it may."""
+    """True when the database, the disk or another server could not do its work now."""
     if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return isinstance(error, ConnectionError | TimeoutError) or error.errno in BAD_DISK
     while isinstance(error, Error):
         if _says_outage(error):
             return True

@@ -1,4 +1,6 @@
+import errno
 import re
+import tempfile
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -59,6 +61,23 @@ class TestSignIn:
         assert sign_in(client, email).url == "/"
         assert signed_in(client)
         assert maria.emailaddress_set.count() == 1
+
+    def test_nobody_is_let_in_while_attempts_cannot_be_counted(
+        self, client, maria, settings, tmp_path, monkeypatch
+    ):
+        backend = "django.core.cache.backends.filebased.FileBasedCache"
+        settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
+
+        def full(*args, **kwargs):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "mkstemp", full)
+            assert sign_in(client).status_code == 503
+            assert not signed_in(client)
+            assert client.get(reverse("account_login")).status_code == 200
+        assert sign_in(client).status_code == 302
+        assert signed_in(client)
 
     def test_back_to_where_it_was_asked_for(self, client, maria):
         assert sign_in(client, next="/hc/en-us?x=1").url == "/hc/en-us?x=1"

@@ -102,6 +102,11 @@ OUTAGES = {
     "sqlite busy": locked(),
     "no token": snapshot.Unavailable(),
     "file": OSError(errno.ENOSPC, "No space left on device"),
+    "quota": OSError(errno.EDQUOT, "Quota exceeded"),
+    "broken disk": OSError(errno.EIO, "Input/output error"),
+    "read-only disk": OSError(errno.EROFS, "Read-only file system"),
+    "no cache server": ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+    "slow cache server": TimeoutError("timed out"),
     "consequence": because_of(lost()),
 }
 BUGS = {
