@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import ProtectedError
 
-from accounts.models import Tag, User
+from accounts.models import Organization, Tag, User
 from helpcenter.models import Article, ArticleTranslation, Category, HelpCenter, Section
 from segments import attributes, effects, impact, protection, reach, ruleset
 from segments.explain import explain
@@ -23,7 +23,7 @@ from segments.models import Audience, Change, Segment, StaleSegment
 from segments.person_changes import Trial, viewer_now
 from tests import worlds
 from tests.factories_content import ArticleFactory
-from tests.factories_people import PersonFactory, TagFactory
+from tests.factories_people import OrganizationFactory, PersonFactory, TagFactory
 
 VIP = [{"attribute": "tag", "operator": "any", "values": ["vip"]}]
 AGENTS = [{"attribute": "role", "operator": "any", "values": ["agent"]}]
@@ -170,6 +170,23 @@ def test_an_answer_from_elsewhere_is_found_out(copied, monkeypatch):
     read_person = attributes.read_person
     monkeypatch.setattr(ruleset, "read_person", lambda pk, using: read_person(pk, "default"))
     assert differing(copied, 4, sights)
+
+
+def test_things_are_called_what_they_are_called_there(copied):
+    vip = TagFactory(name="vip")
+    acme = OrganizationFactory(name="Acme", tags=[vip])
+    person = PersonFactory(organizations=[acme])
+    from_acme = {"attribute": "organization", "operator": "any", "values": [acme.pk]}
+    segment = Segment.objects.create(name="Acme's", conditions=[from_acme, *VIP])
+    article = ArticleFactory(audience=Audience.of(segment))
+    copy = copied()
+    Organization.objects.using(copy).update(name="Zenith")
+    there = Article._base_manager.using(copy).get(pk=article.pk)
+    (reason,) = explain(User.objects.using(copy).get(pk=person.pk), there).chain[-1].segments
+    belongs, tagged = reason.conditions
+    assert "Zenith" in belongs.words
+    assert belongs.has == ["Zenith"]
+    assert tagged.has == ["vip (through Zenith)"]
 
 
 def test_without_rules_there_nobody_sees_anything_there(copied):
