@@ -307,6 +307,14 @@ def test_who_acts_is_known_where_they_act(copied):
         assert [each.who for each in Change.objects.using("copy")][:1] == ["Somebody"]
 
 
+def test_what_fails_there_is_undone_there(copied):
+    copy = copied()
+    with pytest.raises(ZeroDivisionError), acting_as("Somebody", copy):
+        TagFactory.build(name="new").save(using=copy)
+        1 / 0  # noqa: B018
+    assert not Tag.objects.using(copy).filter(name="new").exists()
+
+
 def test_what_is_built_in_comes_back_where_one_migrates(copied):
     copy = copied()
     with connections[copy].cursor() as cursor:
