@@ -56,7 +56,7 @@ bench: .venv/.dev ## Measure what access control costs (ARGS="--articles 1000000
 bench-managing: .venv/.dev ## Measure the pages that manage segments, with a million people on PostgreSQL (5 minutes)
 	@$(PYTHON) -m benchmarks.managing $(ARGS)
 
-bench-timing: .venv/.dev ## Measure whether the time of an answer tells what is hidden (40 minutes; ARGS="--pairs 500" for 4)
+bench-timing: .venv/.dev ## Measure whether the time of an answer tells what is hidden (an hour; ARGS="--pairs 500" for 6 minutes)
 	@$(PYTHON) -m benchmarks.timing $(ARGS)
 
 words: .venv/.dev ## Bring the translations' catalogues in line with the code
