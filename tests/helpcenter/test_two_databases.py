@@ -5,18 +5,19 @@ holds another world. An answer that took anything from there would be an old dec
 content, or the other way round.
 """
 
+import contextlib
 import random
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models import ProtectedError
 
 from accounts.models import Organization, Tag, User
 from helpcenter.models import Article, ArticleTranslation, Category, HelpCenter, Section
-from segments import attributes, effects, impact, protection, reach, ruleset
+from segments import attributes, effects, impact, protection, reach, ruleset, snapshot
 from segments.explain import explain
 from segments.history import acting_as
 from segments.models import Audience, Change, Segment, StaleSegment
@@ -313,6 +314,40 @@ def test_what_fails_there_is_undone_there(copied):
         TagFactory.build(name="new").save(using=copy)
         1 / 0  # noqa: B018
     assert not Tag.objects.using(copy).filter(name="new").exists()
+
+
+def test_one_reads_one_state_there(copied):
+    copy = copied()
+    with snapshot.read_only(copy):
+        assert connections[copy].in_atomic_block
+        transaction.on_commit(lambda: TagFactory.build(name="after").save(using=copy), copy)
+        with pytest.raises(OperationalError), transaction.atomic(using=copy):
+            TagFactory.build(name="inside").save(using=copy)
+    assert [each.name for each in Tag.objects.using(copy)] == ["after"]
+
+
+def test_one_writes_all_or_nothing_there(copied):
+    copy = copied()
+    with pytest.raises(ZeroDivisionError), snapshot.writing(copy):
+        TagFactory.build(name="new").save(using=copy)
+        with snapshot.writing(copy):
+            TagFactory.build(name="newer").save(using=copy)
+        1 / 0  # noqa: B018
+    with snapshot.writing(copy):
+        with contextlib.suppress(ZeroDivisionError), snapshot.writing(copy):
+            TagFactory.build(name="undone").save(using=copy)
+            1 / 0  # noqa: B018
+        TagFactory.build(name="kept").save(using=copy)
+    assert [each.name for each in Tag.objects.using(copy)] == ["kept"]
+
+
+def test_what_is_given_up_there_need_not_last(copied):
+    copy = copied()
+    with snapshot.writing(copy):
+        transaction.set_rollback(True, using=copy)
+        connections[copy].connection.rollback()
+    with pytest.raises(snapshot.Unavailable), snapshot.writing(copy):
+        connections[copy].connection.rollback()
 
 
 def test_what_is_built_in_comes_back_where_one_migrates(copied):
