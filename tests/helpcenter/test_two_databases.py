@@ -239,6 +239,12 @@ def test_a_segment_is_stored_where_one_says(elsewhere, segment):
     assert Segment.objects.using("default").get(pk=segment.pk).description == ""
 
 
+def test_an_edit_that_fails_there_takes_no_version(elsewhere):
+    with pytest.raises(IntegrityError):
+        elsewhere.save(force_insert=True)
+    assert Segment.objects.using("copy").get(pk=elsewhere.pk).version == 1
+
+
 def test_values_are_looked_for_where_the_segment_is(elsewhere, segment):
     TagFactory(name="gold")
     for each in (segment, elsewhere):

@@ -248,6 +248,13 @@ def test_the_refusal_lists_what_uses_the_segment():
     assert caught.value.protected_objects == {article}
 
 
+def test_what_others_restrict_is_no_use_of_a_segment():
+    used, unused = (Segment.objects.create(name=name) for name in ("Used", "Unused"))
+    article = ArticleFactory(audience=Audience.of(used))
+    assert [[*rows] for rows in used.uses()] == [[article]]
+    assert unused.uses() == []
+
+
 def test_an_unused_audience_goes_with_its_segment():
     segment, other = Segment.objects.create(name="One"), Segment.objects.create(name="Two")
     unused = [Audience.of(segment).pk, Audience.of(segment, other).pk]
