@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.cache import cache
-from django.db import connection, transaction
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from hypothesis import HealthCheck, Phase, settings
@@ -419,9 +419,9 @@ def fresh(settings):
     attributes._facts_statement.cache_clear()
 
 
-def test_lives_of_a_help_center(tally):
-    # A few lives end early, so there are some more than the steps need. PostgreSQL takes its part.
-    lives = 45 if connection.vendor == "sqlite" else 20
+def test_lives_of_a_help_center(tally, share):
+    # A few lives end early, so there are some more than the steps need.
+    lives = round(60 * share)
     live(lives, 30)
     tally["stateful: steps"] += HelpCenterLife.steps
     assert HelpCenterLife.steps >= lives * 23
