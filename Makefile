@@ -28,7 +28,7 @@ lint: .venv/.dev ## Check style, types, imports, migrations and deployment setti
 	$(PRODUCTION) $(PYTHON) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(PYTHON) manage.py check --deploy --fail-level WARNING
 
-fuzz: .venv/.dev ## Look for counterexamples (FUZZ_MINUTES=60 for an hour)
+fuzz: .venv/.dev ## Look for counterexamples (FUZZ_MINUTES=60 for an hour; the first round is always finished)
 	@$(PYTHON) -m tests.run --fuzz $(FUZZ_MINUTES) $(ARGS)
 
 # The tests that go through segments/, without those of random worlds. A line of one engine counts.

@@ -2,8 +2,9 @@
 
 `python -m tests.run [pytest arguments]`, or with --fuzz MINUTES first: the tests marked `fuzz`,
 again and again with new seeds. Those that take all the time they get (the fixture `budget`) share
-half of it, in the first round. What was counted is printed with 3/N, below which the rate of
-failures is with 95 % confidence when there were none in N trials.
+half of it, in the first round, which is finished even if it takes longer. What was counted is
+printed with 3/N, below which the rate of failures is with 95 % confidence when there were none in N
+trials.
 The last line but one says how long each run took, as "SQLite 5:12"; the last line sums up all of
 it: "N passed, N failed, N skipped".
 
