@@ -120,6 +120,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="helpcenter-run-")))
+        folder.chmod(0o711)  # a test may start a PostgreSQL in it, which root starts as nobody
         servers, problems = start_servers(stack)
         part = "fuzz" if minutes else "plain"
         runs = [Run(name, part, url, folder / f"{name}.log") for name, url in servers.items()]
