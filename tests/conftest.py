@@ -35,6 +35,7 @@ TALLY = pytest.StashKey[Counter]()
 # Tests that ask the database nothing but what others ask of both: `make test` asks them of one, so
 # that it takes less than ten minutes, and --everything (as in CI) of all. PostgreSQL, which takes
 # longer for the same, is left less, and the browser's tests follow when it has finished.
+# Of test_now.py that is not quite so: SQLite's workers are asked by CI and `make fuzz` alone.
 LEFT_TO = {
     "tests/accounts/test_domains.py": "sqlite",
     "tests/accounts/test_enumeration.py": "postgresql",
